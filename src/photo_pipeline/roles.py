@@ -105,7 +105,9 @@ async def stage_role(name: str, shared: Shared) -> AsyncIterator[Address]:
 async def subscriber_role(name: str, shared: Shared) -> AsyncIterator[Address]:
     """Consume the queue of one outcome subscriber."""
     settings = shared.settings
-    tools = subscribers.Tools(metrics=shared.metrics)
+    tools = subscribers.Tools(
+        settings=settings, photos=shared.photos, blobs=shared.blobs, metrics=shared.metrics
+    )
     async with subscribers.load(name)(tools) as handle:
         consumer = SubscriberConsumer(
             name=name,

@@ -9,11 +9,22 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
 from photo_pipeline.errors import SettingsError
 
@@ -128,6 +139,31 @@ class WorkSettings(_Section):
     stage_memory_bytes: int = Field(2048 * MIB, ge=256 * MIB)
 
 
+class NotifySettings(_Section):
+    """The webhooks of the subscriber ``notify``; without a URL it tells nobody."""
+
+    webhook_urls: Annotated[
+        tuple[Annotated[str, _with_scheme("http", "https"), AfterValidator(_with_host)], ...],
+        BeforeValidator(_split),
+    ] = ()
+    webhook_secret: SecretStr | None = Field(None, min_length=16)
+    webhook_allowed_networks: Annotated[
+        tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split)
+    ] = ()
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if self.webhook_urls and self.webhook_secret is None:
+            raise ValueError("PHOTO_WEBHOOK_SECRET is needed to sign what PHOTO_WEBHOOK_URLS get")
+        return self
+
+
+class ArchiveSettings(_Section):
+    """The permanent storage of the subscriber ``archive``; without a URL it copies nothing."""
+
+    archive_url: Annotated[str, _with_scheme("file"), AfterValidator(_local_folder)] | None = None
+
+
 class ProcessSettings(_Section):
     """The process itself."""
 
@@ -149,6 +185,8 @@ class Settings:
     store: StoreSettings
     http: HttpSettings
     work: WorkSettings
+    notify: NotifySettings
+    archive: ArchiveSettings
     process: ProcessSettings
 
 
@@ -157,6 +195,8 @@ SECTIONS: Final[dict[str, type[_Section]]] = {
     "store": StoreSettings,
     "http": HttpSettings,
     "work": WorkSettings,
+    "notify": NotifySettings,
+    "archive": ArchiveSettings,
     "process": ProcessSettings,
 }
 
@@ -175,10 +215,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         try:
             sections[name] = section.model_validate(own)
         except ValidationError as error:
-            faults += [
-                f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}"
-                for e in error.errors(include_url=False, include_input=False)
-            ]
+            faults += [_fault(e) for e in error.errors(include_url=False, include_input=False)]
     faults += [
         f"{PREFIX}{name.upper()}: no such setting"
         for name, value in values.items()
@@ -187,6 +224,12 @@ def read_settings(environment: Environment | None = None) -> Settings:
     if faults:
         raise SettingsError("\n".join(sorted(set(faults))))
     return Settings(**sections)  # type: ignore[arg-type]  # keyed by the names of SECTIONS
+
+
+def _fault(error: ErrorDetails) -> str:
+    # A fault of several settings together belongs to none of them; its message names them.
+    where = f"{PREFIX}{str(error['loc'][0]).upper()}: " if error["loc"] else ""
+    return f"{where}{error['msg']}"
 
 
 def _collect(environment: Environment) -> tuple[dict[str, str], list[str]]:

@@ -133,3 +133,22 @@ def test_the_service_links_of_kubernetes_are_no_misspelt_settings() -> None:
             "PHOTO_API_PORT_8000_TCP_ADDR": "10.0.0.1",
         }
     )
+
+
+def test_webhooks_need_a_secret_and_name_it() -> None:
+    with pytest.raises(SettingsError) as told:
+        read_settings({"PHOTO_WEBHOOK_URLS": "https://a.example/hook, https://b.example/hook"})
+    assert "PHOTO_WEBHOOK_SECRET is needed" in str(told.value)
+
+
+def test_webhooks_are_split_and_their_secret_is_not_shown() -> None:
+    settings = read_settings(
+        {
+            "PHOTO_WEBHOOK_URLS": "https://a.example/hook, https://b.example/hook",
+            "PHOTO_WEBHOOK_SECRET": "sixteen characters",
+            "PHOTO_WEBHOOK_ALLOWED_NETWORKS": "10.1.0.0/16, fd00::/8",
+        }
+    )
+    assert settings.notify.webhook_urls == ("https://a.example/hook", "https://b.example/hook")
+    assert [str(n) for n in settings.notify.webhook_allowed_networks] == ["10.1.0.0/16", "fd00::/8"]
+    assert "sixteen" not in repr(settings)

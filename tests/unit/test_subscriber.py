@@ -16,8 +16,10 @@ from photo_pipeline.domain.photo import utc_now
 from photo_pipeline.domain.status import PhotoStatus
 from photo_pipeline.errors import BlobUnavailableError, MissingBlobError
 from photo_pipeline.metrics import Metrics
+from photo_pipeline.settings import read_settings
 from photo_pipeline.subscribers import Tools, load
 from photo_pipeline.worker.subscriber import SubscriberConsumer
+from support.fakes import FakeBlobs, FakePhotos
 from support.pipeline import TRACE, make_photo
 
 KEY = "processed_images.test"
@@ -142,7 +144,10 @@ async def test_what_cannot_be_parsed_is_buried(
 async def test_the_monitor_tells_one_line_and_counts() -> None:
     metrics = Metrics()
     event = _event()
-    async with load("monitor")(Tools(metrics=metrics)) as handle:
+    tools = Tools(
+        settings=read_settings({}), photos=FakePhotos(), blobs=FakeBlobs(), metrics=metrics
+    )
+    async with load("monitor")(tools) as handle:
         with structlog.testing.capture_logs() as lines:
             await handle(event)
     (line,) = lines

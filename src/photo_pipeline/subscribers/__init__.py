@@ -7,6 +7,9 @@ from importlib import import_module
 
 from photo_pipeline.domain.messages import OutcomeEvent
 from photo_pipeline.metrics import Metrics
+from photo_pipeline.settings import Settings
+from photo_pipeline.storage.blobs import Blobs
+from photo_pipeline.storage.photos import Photos
 
 Handle = Callable[[OutcomeEvent], Awaitable[None]]
 """Handle one event. It may come more than once, with the same ``event_id``. An exception
@@ -17,6 +20,9 @@ brings it back after a delay; a permanent error sends it to the dead letters."""
 class Tools:
     """What a subscriber may use."""
 
+    settings: Settings
+    photos: Photos
+    blobs: Blobs
     metrics: Metrics
 
 
