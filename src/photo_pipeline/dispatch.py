@@ -1,8 +1,8 @@
-"""Paying the debt of an accepted photo: its first message.
+"""Paying the debt of an accepted photo: the first message of its run.
 
-An upload is answered when bytes and status document are durable; the message may follow
-later, because the document says that it is owed. The API pays at once, ``reconcile`` pays
-what stayed open because the broker was down or the process died.
+An upload, or the wish for another run, is answered when bytes and status document are durable;
+the message may follow later, because the document says that it is owed. The API pays at once,
+``reconcile`` pays what stayed open because the broker was down or the process died.
 """
 
 import structlog

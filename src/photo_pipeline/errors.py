@@ -14,6 +14,9 @@
     + UnknownPhotoError            no such photo
     + UnknownRenditionError        the photo has no such rendition
     + NotReadyError                the rendition is still being made
+    + NotFinishedError             the photo has not reached its end
+    + PhotoDeletedError            the photo was deleted
+    + StageNotReusableError        a run cannot begin behind this stage
     + StageFailedError             a stage failed earlier; stands for the stored reason
     + UnroutableError              no queue takes the message
     + ForwardFailedError           the photo cannot be handed on
@@ -25,6 +28,9 @@
       + InvalidRequestError        malformed request
       + FieldTooLargeError         a form field is too long
       + UnknownPresetError         no preset of this name
+      + UnknownStageError          no stage of this name
+      + PreconditionFailedError    If-Match or If-Unmodified-Since does not hold
+      + RangeNotSatisfiableError   the asked-for bytes lie behind the end
       + StalledUploadError         the body stopped coming
       + BodyTooLargeError          more bytes than allowed
       + UnsupportedFormatError     not an image by its bytes
@@ -137,6 +143,27 @@ class NotReadyError(PermanentError):
     http_status = 409
 
 
+class NotFinishedError(PermanentError):
+    """The photo has not reached its end yet."""
+
+    code = "not_finished"
+    http_status = 409
+
+
+class PhotoDeletedError(PermanentError):
+    """The photo was deleted; its tombstone is left."""
+
+    code = "photo_deleted"
+    http_status = 410
+
+
+class StageNotReusableError(PermanentError):
+    """A run cannot begin behind a stage that is not done, or that its preset changes."""
+
+    code = "stage_not_reusable"
+    http_status = 409
+
+
 class StageFailedError(PermanentError):
     """A stage failed earlier; the instance carries the code that was stored then."""
 
@@ -207,6 +234,31 @@ class UnknownPresetError(BadInputError):
 
     code = "unknown_preset"
     http_status = 422
+
+
+class UnknownStageError(BadInputError):
+    """There is no stage of this name."""
+
+    code = "unknown_stage"
+    http_status = 422
+
+
+class PreconditionFailedError(BadInputError):
+    """The stored bytes are not the ones that the request is about (RFC 9110, 13.1)."""
+
+    code = "precondition_failed"
+    http_status = 412
+
+
+class RangeNotSatisfiableError(BadInputError):
+    """The asked-for range begins behind the end, at *size* bytes (RFC 9110, 15.5.17)."""
+
+    code = "range_not_satisfiable"
+    http_status = 416
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"there are {size} bytes")
+        self.size = size
 
 
 class StalledUploadError(BadInputError):

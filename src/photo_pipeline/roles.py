@@ -10,9 +10,12 @@ import structlog
 
 from photo_pipeline import __version__, subscribers
 from photo_pipeline.api.app import Parts, make_app, serving
+from photo_pipeline.api.everything import sequencing
 from photo_pipeline.api.feed import Feed
 from photo_pipeline.api.limits import Limits
+from photo_pipeline.api.rates import Rates
 from photo_pipeline.broker.consume import Handler, consuming, listening
+from photo_pipeline.broker.inspect import count
 from photo_pipeline.domain.pipeline import PIPELINE, SUBSCRIBERS
 from photo_pipeline.errors import SettingsError
 from photo_pipeline.imaging.opening import limit_pixels
@@ -40,38 +43,43 @@ async def api_role(shared: Shared) -> AsyncIterator[Address]:
     """Serve HTTP and the status stream."""
     settings = shared.settings
     limit_pixels(settings.work.max_pixels)
-    feed = Feed()
-    app = make_app(
-        Parts(
-            photos=shared.photos,
-            blobs=shared.blobs,
-            publisher=shared.publisher,
-            feed=feed,
-            plans=read_plans(settings),
-            limits=Limits(
-                upload_bytes=settings.http.max_upload_bytes, pixels=settings.work.max_pixels
-            ),
-            health=shared.health,
-            metrics=shared.metrics,
-        )
-    )
-    async with (
-        listening(
+    rates = Rates()
+    async with sequencing(shared.photos) as hub:
+        feed = Feed(hub.offer, rates.note)
+        async with listening(
             settings.broker.amqp_url,
             shared.names.status,
             feed.on_body,
             name=f"api@{shared.worker}",
             topology=shared.topology,
-        ) as link,
-        serving(
-            app,
-            settings.http.http_host,
-            settings.http.http_port,
-            settings.process.shutdown_grace_s,
-        ) as address,
-    ):
-        with shared.health.watching("status feed", link.check):
-            yield address
+        ) as link:
+            app = make_app(
+                Parts(
+                    photos=shared.photos,
+                    blobs=shared.blobs,
+                    publisher=shared.publisher,
+                    feed=feed,
+                    hub=hub,
+                    rates=rates,
+                    names=shared.names,
+                    count_queues=partial(count, link),
+                    plans=read_plans(settings),
+                    limits=Limits(
+                        upload_bytes=settings.http.max_upload_bytes,
+                        pixels=settings.work.max_pixels,
+                    ),
+                    health=shared.health,
+                    metrics=shared.metrics,
+                )
+            )
+            async with serving(
+                app,
+                settings.http.http_host,
+                settings.http.http_port,
+                settings.process.shutdown_grace_s,
+            ) as address:
+                with shared.health.watching("status feed", link.check):
+                    yield address
 
 
 @asynccontextmanager
@@ -146,7 +154,9 @@ async def reconcile_role(shared: Shared) -> AsyncIterator[Address]:
     # Should the loop die, the group ends the block, and with it the process: nobody would
     # notice a reconcile that only looks alive.
     async with asyncio.TaskGroup() as group:
-        group.create_task(reconcile(shared.photos, shared.publisher, shared.metrics, stop))
+        group.create_task(
+            reconcile(shared.photos, shared.blobs, shared.publisher, shared.metrics, stop)
+        )
         try:
             yield None
         finally:

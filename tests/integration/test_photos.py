@@ -57,6 +57,7 @@ def _done() -> changes.Change:
     )
     return changes.stage_done(
         "first",
+        recipe="r",
         renditions=[rendition],
         facts={"deep": {"list": [1, "two"]}},
         next_stage="second",

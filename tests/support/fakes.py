@@ -2,7 +2,7 @@
 
 import copy
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,8 +15,10 @@ from photo_pipeline.domain.changes import Change
 from photo_pipeline.domain.messages import OutcomeEvent, StatusEvent, WorkMessage
 from photo_pipeline.domain.photo import Photo
 from photo_pipeline.domain.stage import Output, Stage
+from photo_pipeline.domain.status import StageStatus
 from photo_pipeline.errors import MissingBlobError, UnknownPhotoError
-from photo_pipeline.storage.photos import Applied
+from photo_pipeline.storage.blobs import CHUNK_BYTES
+from photo_pipeline.storage.photos import Applied, Selection, Standing, Standings
 
 
 class Cut(BaseException):  # it is no error: it stands for the death of the process
@@ -85,6 +87,8 @@ class FakePhotos:
                 return False
             sets[f"stages.{change.stage}.status"] = change.stage_status
         sets |= {"status": change.photo_status, "updated_at": change.entry.at}
+        if change.owes:
+            sets["owed_since"] = change.entry.at
         for path, value in sets.items():
             parent, name = _walk(document, path)
             parent[name] = value
@@ -93,6 +97,35 @@ class FakePhotos:
             parent[name] += by
         document["timeline"] = [*document["timeline"], change.entry.model_dump()]
         return True
+
+    async def _all(self) -> list[Photo]:
+        return [await self.get(photo_id) for photo_id in sorted(self._documents, reverse=True)]
+
+    async def page(self, selection: Selection, limit: int) -> list[Photo]:
+        found = [
+            photo
+            for photo in await self._all()
+            if photo.status in selection.statuses
+            and (selection.before is None or photo.id < selection.before)
+            and selection.stage in (None, photo.position.stage if photo.position else None)
+        ]
+        return found[:limit]
+
+    async def changed_since(self, since: datetime) -> AsyncIterator[Photo]:
+        for photo in sorted(await self._all(), key=lambda photo: photo.updated_at):
+            if photo.updated_at >= since:
+                yield photo
+
+    async def revisions_since(self, since: datetime) -> AsyncIterator[tuple[str, int]]:
+        async for photo in self.changed_since(since):
+            yield photo.id, photo.revision
+
+    async def standings(self) -> Standings:
+        groups: defaultdict[tuple[str, StageStatus], list[datetime]] = defaultdict(list)
+        for photo in await self._all():
+            if (at := photo.position) and at.status is not StageStatus.FAILED:
+                groups[at.stage, at.status].append(at.since)
+        return {key: Standing(len(since), min(since)) for key, since in groups.items()}
 
     async def owed(self, before: datetime) -> AsyncIterator[Photo]:
         for photo_id, document in list(self._documents.items()):
@@ -156,15 +189,28 @@ class FakeBlobs:
                 raise MissingBlobError(f"{key} is gone")
             return self.data[key]
 
+    async def stream(
+        self, key: str, start: int = 0, stop: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        data = (await self.read(key))[start:stop]
+        for begin in range(0, len(data), CHUNK_BYTES):
+            yield data[begin : begin + CHUNK_BYTES]
+
     async def write(self, key: str, data: bytes) -> None:
         with self._scissors.effect(f"write {Path(key).name}"):
             self.data[key] = data
 
-    async def delete(self, key: str) -> None:
-        self.data.pop(key, None)
+    async def size(self, key: str) -> int | None:
+        return len(self.data[key]) if key in self.data else None
 
-    def local_path(self, key: str) -> Path:
-        raise NotImplementedError(key)
+    async def delete(self, key: str) -> None:
+        with self._scissors.effect(f"delete {Path(key).name}"):
+            self.data.pop(key, None)
+
+    async def delete_under(self, prefix: str) -> None:
+        with self._scissors.effect(f"delete {prefix.split('/', maxsplit=1)[0]}"):
+            for key in [key for key in self.data if key.startswith(f"{prefix}/")]:
+                del self.data[key]
 
     async def check(self) -> None:
         return None

@@ -7,10 +7,17 @@ from typing import Any, cast
 from photo_pipeline.broker.consume import Delivery, Verdict
 from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.domain.messages import first_message
-from photo_pipeline.domain.photo import Photo, StageSlot, TimelineEntry, new_photo_id, utc_now
+from photo_pipeline.domain.photo import (
+    Photo,
+    Position,
+    StageSlot,
+    TimelineEntry,
+    new_photo_id,
+    utc_now,
+)
 from photo_pipeline.domain.preset import Preset
 from photo_pipeline.domain.stage import ORIGINAL, Output, Parameters, Picture, Stage
-from photo_pipeline.domain.status import EventType
+from photo_pipeline.domain.status import EventType, StageStatus
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.storage.blobs import original_key
 from photo_pipeline.worker.consumer import StageConsumer
@@ -69,6 +76,7 @@ def make_photo(pipeline: Sequence[str] = tuple(STAGES), **changes: Any) -> Photo
         traceparent=TRACE,
         created_at=now,
         updated_at=now,
+        position=Position(stage=pipeline[0], status=StageStatus.PENDING, since=now),
         stages={
             name: StageSlot(queued_at=now if name == pipeline[0] else None) for name in pipeline
         },

@@ -80,7 +80,14 @@ def _done() -> Photo:
     entries = [
         changes.stage_started("first", attempt=1, worker="w", at=now).entry,
         changes.stage_done(
-            "first", renditions=(), facts={}, next_stage=None, attempt=1, worker="w", at=now
+            "first",
+            recipe="r",
+            renditions=(),
+            facts={},
+            next_stage=None,
+            attempt=1,
+            worker="w",
+            at=now,
         ).entry,
         changes.photo_done(at=now).entry,
     ]
@@ -121,7 +128,10 @@ def test_srcset_offers_each_width_once_and_the_later_stage_wins() -> None:
     )
     document = status_document(photo.model_copy(update={"stages": stages}))
     assert document.srcset == {
-        "jpeg": f"/photos/{photo.id}/320 320w, /photos/{photo.id}/1280-watermarked 1280w"
+        "jpeg": (
+            f"/photos/{photo.id}/320?v=0123456789abcdef 320w, "
+            f"/photos/{photo.id}/1280-watermarked?v=0123456789abcdef 1280w"
+        )
     }
     assert "key" not in document.renditions[0].model_dump()
 
@@ -135,14 +145,15 @@ def _rendition(name: str, width: int) -> Rendition:
         format="jpeg",
         content_type="image/jpeg",
         bytes=1,
-        sha256="0",
+        sha256="0123456789abcdef" * 4,
         key="k",
     )
 
 
-def test_terminal_statuses_lead_nowhere_but_to_deletion() -> None:
+def test_terminal_statuses_lead_nowhere_but_to_another_run_and_deletion() -> None:
     for status in TERMINAL:
-        assert PHOTO_TRANSITIONS[status] <= {PhotoStatus.DELETED}
+        assert PHOTO_TRANSITIONS[status] <= {PhotoStatus.QUEUED, PhotoStatus.DELETED}
+    assert not PHOTO_TRANSITIONS[PhotoStatus.DELETED]
     assert set(PHOTO_TRANSITIONS) == set(PhotoStatus)
     assert set(STAGE_TRANSITIONS) == set(StageStatus)
 

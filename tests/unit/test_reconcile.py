@@ -13,14 +13,16 @@ from photo_pipeline.domain.photo import utc_now
 from photo_pipeline.errors import BrokerUnavailableError
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.worker.reconcile import PATIENCE_S, pay_debts
-from support.fakes import Cut, FakePhotos, FakePublisher, Scissors
+from support.fakes import Cut, FakeBlobs, FakePhotos, FakePublisher, Scissors
 from support.pipeline import make_photo
 
 LONG_AGO = timedelta(seconds=PATIENCE_S + 1)
 
 
-async def _pay(photos: FakePhotos, publisher: FakePublisher) -> int:
-    return await pay_debts(photos, cast("Publisher", publisher), Metrics(), asyncio.Event())
+async def _pay(photos: FakePhotos, publisher: FakePublisher, blobs: FakeBlobs | None = None) -> int:
+    return await pay_debts(
+        photos, blobs or FakeBlobs(), cast("Publisher", publisher), Metrics(), asyncio.Event()
+    )
 
 
 async def test_an_old_debt_is_paid_once_and_a_young_one_is_left_to_the_upload() -> None:

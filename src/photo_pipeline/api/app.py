@@ -10,12 +10,15 @@ from aiohttp import web
 
 from photo_pipeline.api import keys
 from photo_pipeline.api.background import Background
+from photo_pipeline.api.everything import Hub
 from photo_pipeline.api.feed import Feed
 from photo_pipeline.api.limits import Limits
 from photo_pipeline.api.middleware import observe, set_security_headers
+from photo_pipeline.api.rates import Rates
 from photo_pipeline.api.routes import routes
 from photo_pipeline.api.stream import close_streams
 from photo_pipeline.broker.publisher import Publisher
+from photo_pipeline.broker.topology import Names
 from photo_pipeline.domain.planning import Plans
 from photo_pipeline.health import Health
 from photo_pipeline.metrics import Metrics
@@ -33,6 +36,10 @@ class Parts:
     blobs: Blobs
     publisher: Publisher
     feed: Feed
+    hub: Hub
+    rates: Rates
+    names: Names
+    count_queues: keys.CountQueues
     plans: Plans
     limits: Limits
     health: Health
@@ -46,6 +53,10 @@ def make_app(parts: Parts) -> web.Application:
     app[keys.BLOBS] = parts.blobs
     app[keys.PUBLISHER] = parts.publisher
     app[keys.FEED] = parts.feed
+    app[keys.HUB] = parts.hub
+    app[keys.RATES] = parts.rates
+    app[keys.NAMES] = parts.names
+    app[keys.COUNT_QUEUES] = parts.count_queues
     app[keys.PLANS] = parts.plans
     app[keys.LIMITS] = parts.limits
     app[keys.HEALTH] = parts.health

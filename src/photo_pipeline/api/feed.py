@@ -6,7 +6,7 @@ and a reader that sees a gap, or nothing for a while, reads the document.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -23,9 +23,10 @@ Inbox = asyncio.Queue[StatusEvent]
 
 
 class Feed:
-    """Who follows which photo."""
+    """Who follows which photo; *listeners* are told of every hint."""
 
-    def __init__(self) -> None:
+    def __init__(self, *listeners: Callable[[StatusEvent], None]) -> None:
+        self._listeners = listeners
         self._followers: defaultdict[str, set[Inbox]] = defaultdict(set)
 
     @contextmanager
@@ -48,6 +49,8 @@ class Feed:
         except MalformedMessageError as error:
             log.warning("feed.malformed", error=error.message)
             return
+        for listener in self._listeners:
+            listener(event)
         for inbox in self._followers.get(event.photo_id, ()):
             if inbox.full():
                 inbox.get_nowait()

@@ -1,14 +1,19 @@
 """What the handlers find in the application."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from aiohttp import web
 
 from photo_pipeline.api.background import Background
+from photo_pipeline.api.everything import Hub
 from photo_pipeline.api.feed import Feed
 from photo_pipeline.api.limits import Limits
+from photo_pipeline.api.rates import Rates
+from photo_pipeline.broker.inspect import QueueCount
 from photo_pipeline.broker.publisher import Publisher
+from photo_pipeline.broker.topology import Names
 from photo_pipeline.domain.planning import Plans
 from photo_pipeline.health import Health
 from photo_pipeline.metrics import Metrics
@@ -17,12 +22,18 @@ from photo_pipeline.storage.photos import Photos
 
 BACKGROUND: Final = web.AppKey("background", Background)
 BLOBS: Final = web.AppKey("blobs", Blobs)
+CountQueues = Callable[[Iterable[str]], Awaitable[dict[str, QueueCount]]]
+
+COUNT_QUEUES: Final[web.AppKey[CountQueues]] = web.AppKey("count_queues")
 FEED: Final = web.AppKey("feed", Feed)
 HEALTH: Final = web.AppKey("health", Health)
+HUB: Final = web.AppKey("hub", Hub)
 LIMITS: Final = web.AppKey("limits", Limits)
 METRICS: Final = web.AppKey("metrics", Metrics)
+NAMES: Final = web.AppKey("names", Names)
 PHOTOS: Final = web.AppKey("photos", Photos)
 PLANS: Final = web.AppKey("plans", Plans)
 PUBLISHER: Final = web.AppKey("publisher", Publisher)
+RATES: Final = web.AppKey("rates", Rates)
 STOPPING: Final = web.AppKey("stopping", asyncio.Event)
 STREAMS: Final[web.AppKey[set[web.WebSocketResponse]]] = web.AppKey("streams")

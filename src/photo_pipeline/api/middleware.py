@@ -5,7 +5,7 @@ from typing import Final
 from uuid import uuid4
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from photo_pipeline.api.keys import METRICS
@@ -16,7 +16,6 @@ log = structlog.get_logger()
 REQUEST_ID: Final = "X-Request-ID"
 _QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds
 
-_FILE_REFUSALS: Final = frozenset({412, 416})
 _SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -62,8 +61,3 @@ async def set_security_headers(_: web.Request, response: web.StreamResponse) -> 
     """Set on every answer just before it goes out, files and streams included."""
     for name, value in _SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
-    if response.status in _FILE_REFUSALS:
-        # Decided while a file is being served: not the file, so neither its type nor its age.
-        response.headers[hdrs.CACHE_CONTROL] = "no-store"
-        for name in (hdrs.CONTENT_TYPE, hdrs.CONTENT_DISPOSITION):
-            response.headers.pop(name, None)

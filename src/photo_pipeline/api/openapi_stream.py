@@ -6,9 +6,9 @@ from openapi_pydantic import DataType, Response, Schema
 
 from photo_pipeline import errors
 from photo_pipeline.api import openapi_parts as parts
+from photo_pipeline.api.following import HEARTBEAT_S, SEND_TIMEOUT_S
 from photo_pipeline.api.openapi_examples import FRAMES
 from photo_pipeline.api.openapi_parts import in_query
-from photo_pipeline.api.stream import HEARTBEAT_S, SEND_TIMEOUT_S
 
 # One line a paragraph: the documentation page keeps line breaks.
 _PROSE: Final = f"""\

@@ -1,33 +1,32 @@
-"""Reading photos: the status document and the bytes."""
+"""Reading photos: the status document, and the list of them."""
 
 import asyncio
 import re
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 from aiohttp.helpers import ETAG_ANY, ETag
+from pydantic import BaseModel
 
 from photo_pipeline.api import keys
+from photo_pipeline.api.everything import LISTED
+from photo_pipeline.api.following import next_look
 from photo_pipeline.api.problems import json_response
-from photo_pipeline.api.stream import next_look
 from photo_pipeline.domain.document import status_document
 from photo_pipeline.domain.photo import Photo
-from photo_pipeline.domain.status import TERMINAL
-from photo_pipeline.errors import (
-    InvalidRequestError,
-    MissingBlobError,
-    NotReadyError,
-    UnknownRenditionError,
-)
-from photo_pipeline.storage.blobs import safe_name
+from photo_pipeline.domain.status import TERMINAL, PhotoStatus
+from photo_pipeline.domain.summary import PhotoSummary, summary
+from photo_pipeline.errors import InvalidRequestError
+from photo_pipeline.storage.photos import Selection
 
 STOP_CHECK_S: Final = 1.0  # how late a long poll notices that this replica is stopping
 LONGEST_WAIT_S: Final = 60.0  # below the idle timeout of usual proxies
 _SECONDS: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,9})?")
-_YEAR_S: Final = 31_536_000
-_RENDITION_CACHE: Final = f"public, max-age={_YEAR_S}"
-_ORIGINAL_CACHE: Final = f"private, max-age={_YEAR_S}"  # it may hold where it was taken
+DEFAULT_PAGE: Final = 50
+LONGEST_PAGE: Final = 200
+_PHOTO_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NUMBER: Final = re.compile(r"[0-9]{1,4}")
 
 
 async def get_status(request: web.Request) -> web.Response:
@@ -65,44 +64,58 @@ def _wait_seconds(request: web.Request) -> float:
     return seconds
 
 
-async def get_original(request: web.Request) -> web.StreamResponse:
-    """Answer the untouched upload."""
-    photo = await request.app[keys.PHOTOS].get(request.match_info["id"])
-    return await _bytes(
-        request, photo.original, photo.content_type, photo.filename, _ORIGINAL_CACHE
+class PhotoPage(BaseModel):
+    """Some photos, newest first; ``next_cursor`` asks for those after them."""
+
+    items: list[PhotoSummary]
+    next_cursor: str | None
+
+
+async def get_photos(request: web.Request) -> web.Response:
+    """Answer a page of photos, newest first; deleted ones only when asked for by status."""
+    limit = _limit(request)
+    selection = Selection(
+        statuses=_statuses(request), stage=_stage(request), before=_cursor(request)
     )
+    found = await request.app[keys.PHOTOS].page(selection, limit + 1)  # one more: is there more?
+    shown = found[:limit]
+    cursor = shown[-1].id if len(found) > limit else None
+    page = PhotoPage(items=[summary(photo) for photo in shown], next_cursor=cursor)
+    headers = {hdrs.CACHE_CONTROL: "no-cache"}
+    if cursor is not None:
+        query = urlencode({**request.query, "cursor": cursor})
+        headers[hdrs.LINK] = f'</photos?{query}>; rel="next"'  # RFC 8288
+    return json_response(page, headers=headers)
 
 
-async def get_rendition(request: web.Request) -> web.StreamResponse:
-    """Answer a rendition; 409 while it is still being made."""
-    name = request.match_info["rendition"]
-    photo = await request.app[keys.PHOTOS].get(request.match_info["id"])
-    rendition = photo.rendition(name)
-    if rendition is not None:
-        filename = rendition.key.rsplit("/", 1)[-1]
-        return await _bytes(
-            request, rendition.key, rendition.content_type, filename, _RENDITION_CACHE
-        )
-    if photo.status not in TERMINAL and name in request.app[keys.PLANS].renditions(photo):
-        raise NotReadyError(f"rendition {name!r} is still being made")
-    raise UnknownRenditionError(f"photo {photo.id} has no rendition {name!r}")
+def _limit(request: web.Request) -> int:
+    value = request.query.get("limit", str(DEFAULT_PAGE))
+    limit = int(value) if _NUMBER.fullmatch(value) else 0
+    if not 1 <= limit <= LONGEST_PAGE:
+        raise InvalidRequestError(f"limit must be a number, 1 to {LONGEST_PAGE}")
+    return limit
 
 
-async def _bytes(
-    request: web.Request, key: str, content_type: str, filename: str, cache: str
-) -> web.StreamResponse:
-    path = request.app[keys.BLOBS].local_path(key)
-    if not await asyncio.to_thread(path.is_file):
-        raise MissingBlobError(f"{key} is gone")
-    return web.FileResponse(
-        path,
-        headers={
-            hdrs.CONTENT_TYPE: content_type,
-            hdrs.CACHE_CONTROL: cache,
-            # A plain name for old clients, the real one for the others (RFC 6266, appendix D).
-            hdrs.CONTENT_DISPOSITION: (
-                f'inline; filename="{safe_name(filename)}"; '
-                f"filename*=UTF-8''{quote(filename, safe='')}"
-            ),
-        },
-    )
+def _statuses(request: web.Request) -> tuple[PhotoStatus, ...]:
+    value = request.query.get("status")
+    if value is None:
+        return LISTED
+    try:
+        return (PhotoStatus(value),)
+    except ValueError:
+        raise InvalidRequestError(f"status must be one of: {', '.join(PhotoStatus)}") from None
+
+
+def _stage(request: web.Request) -> str | None:
+    value = request.query.get("stage")
+    pipeline = request.app[keys.PLANS].pipeline
+    if value is not None and value not in pipeline:
+        raise InvalidRequestError(f"stage must be one of: {', '.join(pipeline)}")
+    return value
+
+
+def _cursor(request: web.Request) -> str | None:
+    value = request.query.get("cursor")
+    if value is not None and not _PHOTO_ID.fullmatch(value):
+        raise InvalidRequestError("cursor must be the next_cursor of an earlier page")
+    return value

@@ -10,7 +10,7 @@ from aiohttp import hdrs, http_exceptions, web
 from multidict import istr
 from pydantic import BaseModel, Field
 
-from photo_pipeline.errors import PhotoPipelineError, RetryableError
+from photo_pipeline.errors import PhotoPipelineError, RangeNotSatisfiableError, RetryableError
 
 log = structlog.get_logger()
 
@@ -65,6 +65,8 @@ def problem_of(request: web.Request, error: Exception) -> web.Response:
             headers: Headers = {}
             if isinstance(error, RetryableError):
                 headers = {hdrs.RETRY_AFTER: str(RETRY_AFTER_S)}
+            if isinstance(error, RangeNotSatisfiableError):
+                headers = {hdrs.CONTENT_RANGE: f"bytes */{error.size}"}
             return problem_response(
                 request,
                 status=error.http_status,

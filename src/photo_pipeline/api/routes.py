@@ -2,11 +2,16 @@
 
 from aiohttp import web
 
+from photo_pipeline.api.bytes import get_original, get_rendition
 from photo_pipeline.api.docs import docs_routes
 from photo_pipeline.api.health import health_routes
-from photo_pipeline.api.photos import get_original, get_rendition, get_status
+from photo_pipeline.api.photos import get_photos, get_status
+from photo_pipeline.api.queues import get_queues
+from photo_pipeline.api.removal import delete_photo
+from photo_pipeline.api.reprocess import post_reprocess
 from photo_pipeline.api.slashes import with_slashes
-from photo_pipeline.api.stream import get_stream
+from photo_pipeline.api.sse import get_events
+from photo_pipeline.api.stream import get_stream, get_stream_of_all
 from photo_pipeline.api.uploads import post_upload
 from photo_pipeline.metrics import Metrics
 
@@ -16,9 +21,15 @@ def routes(metrics: Metrics) -> list[web.RouteDef]:
     table = [
         web.post("/upload", post_upload),
         web.get("/status/{id}", get_status),
+        web.get("/photos", get_photos),
         web.get("/photos/{id}/original", get_original),
         web.get("/photos/{id}/{rendition}", get_rendition),
+        web.delete("/photos/{id}", delete_photo),
+        web.post("/photos/{id}/reprocess", post_reprocess),
+        web.get("/ws", get_stream_of_all, allow_head=False),
         web.get("/ws/{id}", get_stream),
+        web.get("/events/{id}", get_events, allow_head=False),
+        web.get("/queues", get_queues),
         *health_routes(metrics),
         *docs_routes(),
     ]

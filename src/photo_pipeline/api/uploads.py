@@ -17,9 +17,16 @@ from photo_pipeline.api.problems import json_response
 from photo_pipeline.dispatch import dispatch
 from photo_pipeline.domain.document import LinksDocument, links
 from photo_pipeline.domain.messages import latest_event
-from photo_pipeline.domain.photo import Photo, StageSlot, TimelineEntry, new_photo_id, utc_now
+from photo_pipeline.domain.photo import (
+    Photo,
+    Position,
+    StageSlot,
+    TimelineEntry,
+    new_photo_id,
+    utc_now,
+)
 from photo_pipeline.domain.preset import Preset
-from photo_pipeline.domain.status import EventType, PhotoStatus
+from photo_pipeline.domain.status import EventType, PhotoStatus, StageStatus
 from photo_pipeline.domain.trace import trace_of
 from photo_pipeline.errors import PhotoPipelineError, StoreUnavailableError
 from photo_pipeline.imaging.probe import Probe, probe
@@ -29,7 +36,7 @@ log = structlog.get_logger()
 
 
 class Accepted(BaseModel):
-    """The answer to an upload."""
+    """The answer to an upload, or to the wish for another run."""
 
     id: str
     status: PhotoStatus
@@ -49,12 +56,21 @@ async def post_upload(request: web.Request) -> web.Response:
     finally:
         request.app[keys.METRICS].uploads.labels(result).inc()
     log.info("photo.accepted", photo_id=photo.id, bytes=photo.bytes, format=photo.format)
-    request.app[keys.BACKGROUND].spawn(f"dispatch {photo.id}", _dispatch(request.app, photo))
-    accepted = Accepted(
+    send_on_its_way(request.app, photo)
+    return accepted(photo)
+
+
+def send_on_its_way(app: web.Application, photo: Photo) -> None:
+    """Tell of a photo's new run and pay its first message, after the answer."""
+    app[keys.BACKGROUND].spawn(f"dispatch {photo.id}", _dispatch(app, photo))
+
+
+def accepted(photo: Photo) -> web.Response:
+    """Return the answer to whoever asked for a run."""
+    answer = Accepted(
         id=photo.id, status=photo.status, filename=photo.filename, links=links(photo.id)
     )
-    location = {hdrs.LOCATION: accepted.links.self}
-    return json_response(accepted, status=202, headers=location)
+    return json_response(answer, status=202, headers={hdrs.LOCATION: answer.links.self})
 
 
 async def _receive(request: web.Request) -> Photo:
@@ -135,6 +151,7 @@ def new_photo(
         traceparent=traceparent,
         created_at=now,
         updated_at=now,
+        position=Position(stage=pipeline[0], status=StageStatus.PENDING, since=now),
         stages=waiting,
         timeline=(TimelineEntry(at=now, type=EventType.PHOTO_QUEUED),),
     )

@@ -8,8 +8,8 @@ when anything of it ends, throw all of it away and begin again.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 import aio_pika
@@ -31,6 +31,22 @@ LONGEST_PAUSE_S: Final = 5.0
 
 AMQP_ERRORS: Final = (AMQPError, ChannelInvalidStateError, ConnectionError, OSError, TimeoutError)
 """What aio-pika raises when the broker is in trouble; ChannelInvalidStateError is no AMQPError."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what aio-pika raises when the broker is in trouble into BrokerUnavailableError."""
+    task = asyncio.current_task()
+    try:
+        yield
+    except AMQP_ERRORS as error:
+        raise BrokerUnavailableError(str(error) or type(error).__name__) from error
+    except asyncio.CancelledError:
+        # A dropped connection cancels what waits for it; only a real cancel counts.
+        if task is not None and task.cancelling():
+            raise
+        raise BrokerUnavailableError("the connection was dropped") from None
+
 
 OnUp = Callable[[AbstractConnection], Awaitable[AbstractChannel]]
 

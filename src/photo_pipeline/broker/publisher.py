@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import PublishError
 
 from photo_pipeline import __version__
-from photo_pipeline.broker.connection import AMQP_ERRORS, Link, open_link
+from photo_pipeline.broker.connection import Link, open_link, translated
 from photo_pipeline.broker.topology import Names, Topology, declare
 from photo_pipeline.domain.messages import OutcomeEvent, StatusEvent, WorkMessage
 from photo_pipeline.errors import BrokerUnavailableError, UnroutableError
@@ -132,20 +132,13 @@ class Publisher:
             await asyncio.sleep(random.uniform(PAUSE_S, 2 * PAUSE_S))  # noqa: S311  # jitter
 
     async def _once(self, exchange: str, key: str, message: Message, *, mandatory: bool) -> None:
-        task = asyncio.current_task()
-        try:
+        with translated():
             channel = await self._link.unblocked_channel(timeout_s=PAUSE_S)
             target = await channel.get_exchange(exchange, ensure=False)
-            await target.publish(message, key, mandatory=mandatory, timeout=CONFIRM_TIMEOUT_S)
-        except PublishError as error:
-            raise UnroutableError(f"no queue for {key!r} at {exchange!r}") from error
-        except AMQP_ERRORS as error:
-            raise BrokerUnavailableError(str(error) or type(error).__name__) from error
-        except asyncio.CancelledError:
-            # A dropped connection cancels pending confirms; only a real cancel counts.
-            if task is not None and task.cancelling():
-                raise
-            raise BrokerUnavailableError("the connection was dropped") from None
+            try:
+                await target.publish(message, key, mandatory=mandatory, timeout=CONFIRM_TIMEOUT_S)
+            except PublishError as error:
+                raise UnroutableError(f"no queue for {key!r} at {exchange!r}") from error
 
 
 def _work_properties(message: WorkMessage, traceparent: str) -> Message:

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from photo_pipeline.domain.photo import PhotoError, Rendition, StageError, TimelineEntry
+from photo_pipeline.domain.photo import (
+    Photo,
+    PhotoError,
+    Position,
+    Rendition,
+    StageError,
+    StageSlot,
+    TimelineEntry,
+)
+from photo_pipeline.domain.preset import Preset
 from photo_pipeline.domain.status import (
     PHOTO_TRANSITIONS,
     STAGE_TRANSITIONS,
@@ -23,7 +32,11 @@ from photo_pipeline.domain.status import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One step of a photo: ``sets`` and ``increments`` are keyed by dotted field path."""
+    """One step of a photo: ``sets`` and ``increments`` are keyed by dotted field path.
+
+    ``owes`` says that something must follow which the change alone does not do: sending the
+    photo on its way, or erasing its bytes. The store keeps that in the same update.
+    """
 
     photo_status: PhotoStatus
     entry: TimelineEntry
@@ -31,6 +44,7 @@ class Change:
     stage_status: StageStatus | None = None
     sets: Mapping[str, Any] = field(default_factory=dict)
     increments: Mapping[str, int] = field(default_factory=dict)
+    owes: bool = False
 
     @property
     def allowed_photo_statuses(self) -> tuple[PhotoStatus, ...]:
@@ -64,6 +78,7 @@ def stage_started(
             f"{slot}.worker": worker,
             f"{slot}.error": None,
             **({} if redelivered else {f"{slot}.unended": 1}),
+            **_position(stage, StageStatus.RUNNING, at),
         },
         increments={f"{slot}.attempts": 1, **unended},
         entry=TimelineEntry(
@@ -75,6 +90,7 @@ def stage_started(
 def stage_done(
     stage: str,
     *,
+    recipe: str,
     renditions: Sequence[Rendition],
     facts: Mapping[str, Any],
     next_stage: str | None,
@@ -89,10 +105,13 @@ def stage_done(
         f"{slot}.unended": 0,
         f"{slot}.worker": worker,
         f"{slot}.error": None,
+        f"{slot}.recipe": recipe,
         f"{slot}.renditions": [r.model_dump(mode="python") for r in renditions],
         f"{slot}.facts": dict(facts),
+        "position": None,
     }
     if next_stage is not None:
+        sets |= _position(next_stage, StageStatus.PENDING, at)
         sets[f"stages.{next_stage}.queued_at"] = at
     return Change(
         photo_status=PhotoStatus.PROCESSING,
@@ -141,6 +160,7 @@ def _stage_gave_up(
             f"{slot}.finished_at": at,
             f"{slot}.unended": 0,
             f"{slot}.error": error.model_dump(mode="python"),
+            **_position(stage, status, at),
         },
         entry=TimelineEntry(
             at=at, type=event, stage=stage, attempt=attempt, worker=worker, error=error
@@ -165,3 +185,67 @@ def photo_failed(error: StageError, stage: str, *, at: datetime) -> Change:
         sets={"finished_at": at, "error": told.model_dump(mode="python")},
         entry=TimelineEntry(at=at, type=EventType.PHOTO_FAILED, stage=stage, error=error),
     )
+
+
+def photo_requeued(
+    photo: Photo, *, preset: Preset, pipeline: Sequence[str], from_stage: str, at: datetime
+) -> Change:
+    """Begin another run at *from_stage*; what earlier stages made stands.
+
+    Every stage keeps what it made in the run before, until it has made it anew.
+    """
+    first = list(pipeline).index(from_stage)
+    before = {name: photo.stages[name] for name in pipeline[:first]}
+    waiting = {name: _waiting_again(photo.stages.get(name)) for name in pipeline[first:]}
+    waiting[from_stage] = waiting[from_stage].model_copy(update={"queued_at": at})
+    return Change(
+        photo_status=PhotoStatus.QUEUED,
+        sets={
+            "preset": preset.model_dump(mode="python"),
+            "pipeline": list(pipeline),
+            "stages": {
+                name: slot.model_dump(mode="python") for name, slot in (before | waiting).items()
+            },
+            "finished_at": None,
+            "error": None,
+            **_position(from_stage, StageStatus.PENDING, at),
+        },
+        increments={"run": 1},
+        owes=True,
+        entry=TimelineEntry(at=at, type=EventType.PHOTO_QUEUED),
+    )
+
+
+def _waiting_again(slot: StageSlot | None) -> StageSlot:
+    if slot is None:
+        return StageSlot()
+    return StageSlot(recipe=slot.recipe, renditions=slot.renditions, facts=slot.facts)
+
+
+def photo_deleted(photo: Photo, *, at: datetime) -> Change:
+    """Leave a tombstone: nothing but when the photo came, what happened to it, and that it went.
+
+    The run ends with it, so that a worker that comes late changes nothing any more.
+    """
+    emptied: dict[str, Any] = {
+        f"stages.{name}.{field}": empty
+        for name in photo.pipeline
+        for field, empty in (("recipe", None), ("renditions", []), ("facts", {}))
+    }
+    return Change(
+        photo_status=PhotoStatus.DELETED,
+        sets={
+            **emptied,
+            "metadata": {},
+            "focal_point": None,
+            "finished_at": at,
+            "position": None,
+        },
+        increments={"run": 1},
+        owes=True,
+        entry=TimelineEntry(at=at, type=EventType.PHOTO_DELETED),
+    )
+
+
+def _position(stage: str, status: StageStatus, since: datetime) -> dict[str, Any]:
+    return {"position": Position(stage=stage, status=status, since=since).model_dump()}

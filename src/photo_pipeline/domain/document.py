@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import (
     BaseModel,
@@ -12,8 +12,17 @@ from pydantic import (
     model_serializer,
 )
 
-from photo_pipeline.domain.photo import Photo, PhotoError, StageError, StageSlot
+from photo_pipeline.domain.photo import Photo, PhotoError, Rendition, StageError, StageSlot
 from photo_pipeline.domain.status import EventType, PhotoStatus, StageStatus
+
+VERSION: Final = "v"
+"""Query parameter of a rendition's URL. It names the bytes, so that caches may keep them for good
+although another run may put other bytes behind the same name."""
+
+PLACEHOLDER: Final = "placeholder"
+"""The fact under which a stage gives the placeholder."""
+
+_VERSION_CHARACTERS: Final = 16  # 64 bits of a hash: only a photo's own few runs are told apart
 
 
 class _Document(BaseModel):
@@ -115,13 +124,34 @@ def links(photo_id: str) -> LinksDocument:
     )
 
 
-def status_document(photo: Photo) -> StatusDocument:
-    """Return what the outside sees of *photo*."""
-    renditions = [
-        RenditionDocument(**r.model_dump(exclude={"key"}), url=f"/photos/{photo.id}/{r.name}")
+def version(rendition: Rendition) -> str:
+    """Return what tells this rendition's bytes from those of another run, in its URL."""
+    return rendition.sha256[:_VERSION_CHARACTERS]
+
+
+def rendition_documents(photo: Photo) -> list[RenditionDocument]:
+    """Return what the outside sees of the renditions; a URL always means the same bytes."""
+    return [
+        RenditionDocument(
+            **r.model_dump(exclude={"key"}),
+            url=f"/photos/{photo.id}/{r.name}?{VERSION}={version(r)}",
+        )
         for r in photo.renditions
     ]
+
+
+def placeholder(photo: Photo) -> str | None:
+    """Return the tiny picture that stands in for the photo while it loads, once there is one."""
+    slots = (photo.stages[name] for name in photo.pipeline)
+    return next((slot.facts[PLACEHOLDER] for slot in slots if PLACEHOLDER in slot.facts), None)
+
+
+def status_document(photo: Photo) -> StatusDocument:
+    """Return what the outside sees of *photo*."""
+    renditions = rendition_documents(photo)
     facts = {name: dict(photo.stages[name].facts) for name in photo.pipeline}
+    for found in facts.values():
+        found.pop(PLACEHOLDER, None)
     return StatusDocument(
         **photo.model_dump(
             include={
@@ -134,7 +164,7 @@ def status_document(photo: Photo) -> StatusDocument:
         stages=[_stage_document(name, photo.stages[name]) for name in photo.pipeline],
         renditions=renditions,
         srcset=_srcset(renditions),
-        placeholder=facts.get("resize", {}).pop("placeholder", None),
+        placeholder=placeholder(photo),
         detection=facts.pop("detect", None) or None,
         facts={name: found for name, found in facts.items() if found},
         timeline=[
@@ -147,7 +177,7 @@ def status_document(photo: Photo) -> StatusDocument:
 
 def _stage_document(name: str, slot: StageSlot) -> StageDocument:
     return StageDocument(
-        **slot.model_dump(exclude={"renditions", "facts", "unended"}),
+        **slot.model_dump(exclude={"recipe", "renditions", "facts", "unended"}),
         name=name,
         wait_ms=_milliseconds(slot.queued_at, slot.started_at),
         work_ms=_milliseconds(slot.started_at, slot.finished_at),

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from photo_pipeline.domain.document import StatusDocument, status_document
 from photo_pipeline.domain.photo import Photo, StageError, TimelineEntry
-from photo_pipeline.domain.status import TERMINAL_EVENTS, EventType
+from photo_pipeline.domain.status import TERMINAL_EVENTS, EventType, StageStatus
 from photo_pipeline.errors import MalformedMessageError
 
 _LONGEST_NAME: Final = 100  # an id has 36 characters, and no slip has this many stages
@@ -71,8 +71,11 @@ class WorkMessage(_Message):
 
 
 def first_message(photo: Photo) -> WorkMessage:
-    """Return the message that starts *photo* on its run."""
-    stage, *remaining = photo.pipeline
+    """Return the message that starts *photo* on its run: with the first stage not done."""
+    done = StageStatus.DONE
+    stage, *remaining = [n for n in photo.pipeline if photo.stages[n].status is not done] or [
+        photo.pipeline[-1]  # which only forwards, as after a crash between record and forward
+    ]
     return WorkMessage(
         photo_id=photo.id,
         run=photo.run,

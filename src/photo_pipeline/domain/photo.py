@@ -59,8 +59,9 @@ class Rendition(_Facts):
 class StageSlot(_Facts):
     """What is known of one stage of one photo.
 
-    ``attempts`` counts how often it was begun, ``unended`` how often since it last came to an
-    end of any kind.
+    ``attempts`` counts how often it was begun in this run, ``unended`` how often since it last
+    came to an end of any kind. ``renditions``, ``facts`` and the ``recipe`` that they were made
+    by may be an earlier run's: they stay until this run's replace them.
     """
 
     status: StageStatus = StageStatus.PENDING
@@ -71,8 +72,17 @@ class StageSlot(_Facts):
     finished_at: datetime | None = None
     worker: str | None = None
     error: StageError | None = None
+    recipe: str | None = None
     renditions: tuple[Rendition, ...] = ()
     facts: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class Position(_Facts):
+    """The stage that a photo waits for, is in, or failed in, and since when: for queries."""
+
+    stage: str
+    status: StageStatus
+    since: datetime
 
 
 class TimelineEntry(_Facts):
@@ -109,6 +119,7 @@ class Photo(_Facts):
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
+    position: Position | None = None
     stages: Mapping[str, StageSlot]
     timeline: tuple[TimelineEntry, ...]
     error: PhotoError | None = None

@@ -57,8 +57,9 @@ PHOTO_TRANSITIONS: Final[Mapping[PhotoStatus, frozenset[PhotoStatus]]] = {
     PhotoStatus.PROCESSING: frozenset(
         {PhotoStatus.PROCESSING, PhotoStatus.DONE, PhotoStatus.FAILED, PhotoStatus.DELETED}
     ),
-    PhotoStatus.DONE: frozenset({PhotoStatus.DELETED}),
-    PhotoStatus.FAILED: frozenset({PhotoStatus.DELETED}),
+    # Back to queued: another run was asked for.
+    PhotoStatus.DONE: frozenset({PhotoStatus.QUEUED, PhotoStatus.DELETED}),
+    PhotoStatus.FAILED: frozenset({PhotoStatus.QUEUED, PhotoStatus.DELETED}),
     PhotoStatus.DELETED: frozenset(),
 }
 

@@ -5,7 +5,8 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, Protocol
@@ -14,12 +15,19 @@ from uuid import uuid4
 
 import aiofiles
 import aiofiles.os
-from aiofiles.threadpool.binary import AsyncBufferedIOBase
+from aiofiles.threadpool.binary import AsyncBufferedIOBase, AsyncBufferedReader
 
 from photo_pipeline.errors import BlobUnavailableError, MissingBlobError
 
+_ORIGINALS: Final = "originals"
+_RENDITIONS: Final = "renditions"
 TEMPORARY: Final = "tmp"  # on the same file system, so that a rename is atomic
+_REMOVE_TRIES: Final = 3
 _SHARED: Final = 2  # leading folders of a key that several photos share
+CHUNK_BYTES: Final = 1024 * 1024
+"""Of a stream: large enough that a thread per chunk costs nothing beside the disk, small enough
+that a hundred streams at a time fit in memory."""
+
 _LONGEST_NAME: Final = 100  # characters; file systems allow 255 bytes
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -57,27 +65,45 @@ class Blobs(Protocol):
     async def read(self, key: str) -> bytes:
         """Return a blob or raise MissingBlobError."""
 
+    def stream(
+        self, key: str, start: int = 0, stop: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes from *start* up to, not including, *stop* (None: the end).
+
+        In chunks of at most CHUNK_BYTES; what lies behind the end of the blob is left out.
+        Raises MissingBlobError when the first chunk is asked for. Who may leave early closes
+        it (``contextlib.aclosing``).
+        """
+
     async def write(self, key: str, data: bytes) -> None:
         """Keep *data* durably under *key*. Repeating it with the same bytes is harmless."""
+
+    async def size(self, key: str) -> int | None:
+        """Return how many bytes a blob has; None if there is none."""
 
     async def delete(self, key: str) -> None:
         """Remove a blob, if it is there."""
 
-    def local_path(self, key: str) -> Path:
-        """Return the file that holds a blob, to serve it without a copy."""
+    async def delete_under(self, prefix: str) -> None:
+        """Remove every blob whose key begins with the folder *prefix*."""
 
     async def check(self) -> None:
         """Raise BlobUnavailableError unless something can be written."""
 
 
+def photo_prefixes(photo_id: str) -> tuple[str, ...]:
+    """Return the folders that hold every blob of a photo."""
+    return tuple(f"{kind}/{_shard(photo_id)}/{photo_id}" for kind in (_ORIGINALS, _RENDITIONS))
+
+
 def original_key(photo_id: str, filename: str) -> str:
     """Return the key of an untouched upload."""
-    return f"originals/{_shard(photo_id)}/{photo_id}/{safe_name(filename)}"
+    return f"{_ORIGINALS}/{_shard(photo_id)}/{photo_id}/{safe_name(filename)}"
 
 
 def rendition_key(photo_id: str, recipe: str, name: str, extension: str) -> str:
     """Return the key of a rendition; *recipe* is the hash of what it was made from and how."""
-    return f"renditions/{_shard(photo_id)}/{photo_id}/{recipe}/{name}.{extension}"
+    return f"{_RENDITIONS}/{_shard(photo_id)}/{photo_id}/{recipe}/{name}.{extension}"
 
 
 def _shard(photo_id: str) -> str:
@@ -123,13 +149,34 @@ class FileBlobs:
             await asyncio.shield(_forget(file, temporary))
 
     async def read(self, key: str) -> bytes:
+        async with self._reading(key) as file:
+            return await file.read()
+
+    async def stream(
+        self, key: str, start: int = 0, stop: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        async with self._reading(key) as file:
+            await file.seek(start)
+            while True:
+                wanted = CHUNK_BYTES if stop is None else min(CHUNK_BYTES, stop - start)
+                chunk = await file.read(wanted) if wanted > 0 else b""
+                if not chunk:
+                    return
+                yield chunk
+                start += len(chunk)
+
+    @asynccontextmanager
+    async def _reading(self, key: str) -> AsyncIterator[AsyncBufferedReader]:
         with _translated(key):
             try:
-                async with aiofiles.open(self._path(key), "rb") as file:
-                    return await file.read()
+                file = await aiofiles.open(self._path(key), "rb")
             except FileNotFoundError as error:
                 # Only here: a folder that vanishes under a write is the storage's trouble.
                 raise MissingBlobError(f"{key} is gone") from error
+            try:
+                yield file
+            finally:
+                await file.close()
 
     async def write(self, key: str, data: bytes) -> None:
         async with self.upload() as upload:
@@ -146,8 +193,15 @@ class FileBlobs:
             for folder in path.parents[: len(path.relative_to(self._root).parts) - 1 - _SHARED]:
                 await aiofiles.os.rmdir(folder)
 
-    def local_path(self, key: str) -> Path:
-        return self._path(key)
+    async def delete_under(self, prefix: str) -> None:
+        folder = self._path(prefix)
+        with _translated(prefix):
+            await asyncio.to_thread(_remove_tree, folder)
+
+    async def size(self, key: str) -> int | None:
+        with _translated(key), suppress(FileNotFoundError):
+            return (await aiofiles.os.stat(self._path(key))).st_size
+        return None
 
     def _path(self, key: str) -> Path:
         return _inside(self._root, key)
@@ -196,6 +250,22 @@ class FileUpload:
             yield file
         finally:
             file.close()
+
+
+def _remove_tree(folder: Path) -> None:
+    """Remove *folder*, also while somebody else removes it or writes into it."""
+    for _ in range(_REMOVE_TRIES):
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            if not folder.exists():
+                return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:  # a late writer: once more takes that too
+                raise
+        else:
+            return
+    shutil.rmtree(folder)
 
 
 def _inside(root: Path, key: str) -> Path:

@@ -1,16 +1,17 @@
 """The status documents."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 from pydantic import ValidationError
-from pymongo import ReturnDocument
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 
 from photo_pipeline.domain.changes import Change
 from photo_pipeline.domain.photo import Photo
+from photo_pipeline.domain.status import PhotoStatus, StageStatus
 from photo_pipeline.errors import UnknownPhotoError
 from photo_pipeline.storage.mongo import Database, Document, translated
 
@@ -23,6 +24,26 @@ class Applied:
 
     photo: Photo
     applied: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which photos to list: in one of *statuses*, at *stage* if given, older than *before*."""
+
+    statuses: tuple[PhotoStatus, ...]
+    stage: str | None = None
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many photos stand at a stage in one status, and since when the first of them."""
+
+    photos: int
+    since: datetime
+
+
+Standings = Mapping[tuple[str, StageStatus], Standing]
 
 
 class Photos(Protocol):
@@ -47,11 +68,54 @@ class Photos(Protocol):
         when the photo is on another *run*. Raises UnknownPhotoError.
         """
 
+    async def page(self, selection: Selection, limit: int) -> list[Photo]:
+        """Return at most *limit* photos, newest first."""
+
+    def changed_since(self, since: datetime) -> AsyncIterator[Photo]:
+        """Yield the photos whose last change is at *since* or later, in the order of it."""
+
+    def revisions_since(self, since: datetime) -> AsyncIterator[tuple[str, int]]:
+        """Yield id and revision of the photos whose last change is at *since* or later."""
+
+    async def standings(self) -> Standings:
+        """Return where the photos stand that are not at their end, by stage and its status."""
+
     def owed(self, before: datetime) -> AsyncIterator[Photo]:
-        """Yield the photos whose first message has been owed since before *before*."""
+        """Yield the photos to which something has been owed since before *before*."""
 
     async def paid(self, photo_id: str, run: int) -> None:
-        """Note that the broker has confirmed the first message."""
+        """Note that what this *run* owed is done: its first message sent, or its bytes erased."""
+
+
+# Photos at their end have no position, and leave the indexes on it.
+_AT_A_STAGE: Final[Document] = {"position.stage": {"$exists": True}}
+_NOT_AT_THEIR_END: Final = (StageStatus.PENDING, StageStatus.RUNNING, StageStatus.RETRYING)
+
+_INDEXES: Final[Sequence[IndexModel]] = (
+    IndexModel("owed_since", partialFilterExpression={"owed_since": {"$exists": True}}),
+    IndexModel("updated_at"),
+    IndexModel([("status", ASCENDING), ("_id", DESCENDING)]),
+    IndexModel(
+        [("position.stage", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)],
+        partialFilterExpression=_AT_A_STAGE,
+    ),
+    IndexModel(
+        [("position.status", ASCENDING), ("position.stage", ASCENDING), ("position.since", 1)],
+        partialFilterExpression=_AT_A_STAGE,
+    ),
+)
+
+_STANDINGS: Final[Sequence[Document]] = (
+    # The second condition lets the server use the index, which holds all it needs.
+    {"$match": {"position.status": {"$in": _NOT_AT_THEIR_END}, **_AT_A_STAGE}},
+    {
+        "$group": {
+            "_id": {"stage": "$position.stage", "status": "$position.status"},
+            "photos": {"$sum": 1},
+            "since": {"$min": "$position.since"},
+        }
+    },
+)
 
 
 class MongoPhotos:
@@ -62,9 +126,7 @@ class MongoPhotos:
 
     async def ensure_indexes(self) -> None:
         with translated():
-            await self._collection.create_index(
-                "owed_since", partialFilterExpression={"owed_since": {"$exists": True}}
-            )
+            await self._collection.create_indexes(list(_INDEXES))
 
     async def insert(self, photo: Photo) -> None:
         document = photo.model_dump(mode="python", by_alias=True)
@@ -96,18 +158,49 @@ class MongoPhotos:
             return Applied(await self.get(photo_id), applied=False)
         return Applied(_photo(document, photo_id), applied=True)
 
+    async def page(self, selection: Selection, limit: int) -> list[Photo]:
+        wanted: Document = {"status": {"$in": list(selection.statuses)}}
+        if selection.stage is not None:
+            wanted["position.stage"] = selection.stage
+        if selection.before is not None:
+            wanted["_id"] = {"$lt": selection.before}
+        with translated():
+            # A UUIDv7 begins with the time: the newest id is the newest photo.
+            found = await self._collection.find(wanted).sort("_id", -1).limit(limit).to_list(limit)
+        return list(_readable(found))
+
+    async def changed_since(self, since: datetime) -> AsyncIterator[Photo]:
+        with translated():
+            async for document in self._collection.find({"updated_at": {"$gte": since}}).sort(
+                "updated_at"
+            ):
+                for photo in _readable([document]):
+                    yield photo
+
+    async def revisions_since(self, since: datetime) -> AsyncIterator[tuple[str, int]]:
+        with translated():
+            async for document in self._collection.find(
+                {"updated_at": {"$gte": since}}, {"revision": True}
+            ):
+                yield document["_id"], document["revision"]
+
+    async def standings(self) -> Standings:
+        with translated():
+            groups = await self._collection.aggregate(list(_STANDINGS)).to_list(None)
+        return {
+            (group["_id"]["stage"], StageStatus(group["_id"]["status"])): Standing(
+                group["photos"], group["since"]
+            )
+            for group in groups
+        }
+
     async def owed(self, before: datetime) -> AsyncIterator[Photo]:
         with translated():
             async for document in self._collection.find({"owed_since": {"$lt": before}}).sort(
                 "owed_since"
             ):
-                try:
-                    photo = _photo(document, document["_id"])
-                except ValidationError as error:
-                    # Of another version, or mended by hand: it must not hold up the others.
-                    log.error("photo.unreadable", photo_id=document["_id"], error=str(error))
-                    continue
-                yield photo
+                for photo in _readable([document]):
+                    yield photo
 
     async def paid(self, photo_id: str, run: int) -> None:
         with translated():
@@ -124,11 +217,22 @@ def _update(change: Change) -> Document:
     }
     if change.stage is not None and change.stage_status is not None:
         sets[f"stages.{change.stage}.status"] = change.stage_status
+    if change.owes:
+        sets["owed_since"] = change.entry.at
     return {
         "$set": sets,
         "$inc": {"revision": 1, **change.increments},
         "$push": {"timeline": change.entry.model_dump(mode="python", exclude_none=True)},
     }
+
+
+def _readable(documents: Iterable[Document]) -> Iterator[Photo]:
+    for document in documents:
+        try:
+            yield Photo.model_validate(document)
+        except ValidationError as error:
+            # Of another version, or mended by hand: it must not hold up the others.
+            log.error("photo.unreadable", photo_id=document["_id"], error=str(error))
 
 
 def _photo(document: Document | None, photo_id: str) -> Photo:

@@ -7,7 +7,8 @@ repeats work or a forward and loses nothing; so everything downstream tolerates 
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,20 +21,23 @@ from photo_pipeline.domain.formats import FORMATS
 from photo_pipeline.domain.messages import WorkMessage
 from photo_pipeline.domain.photo import Photo, Rendition, utc_now
 from photo_pipeline.domain.stage import Output, Parameters, Picture, Stage
-from photo_pipeline.domain.status import StageStatus
+from photo_pipeline.domain.status import PhotoStatus, StageStatus
 from photo_pipeline.domain.trace import trace_of
+from photo_pipeline.erase import erase_bytes
 from photo_pipeline.errors import (
+    BlobUnavailableError,
     CrashLoopError,
     ForwardFailedError,
     MalformedMessageError,
     RetryableError,
     StageFailedError,
     UnexpectedError,
+    UnknownPhotoError,
 )
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.storage.blobs import Blobs, rendition_key
 from photo_pipeline.worker.executor import Executor
-from photo_pipeline.worker.failures import RETURNED, Failures
+from photo_pipeline.worker.failures import OBSOLETE, RETURNED, Failures
 from photo_pipeline.worker.recipe import recipe_hash, source
 from photo_pipeline.worker.recorder import Job, Recorder, standing
 
@@ -43,6 +47,15 @@ MAX_STARTS: Final = 15
 """A message delivered this often without the stage ever coming to an end, be it a failure,
 takes its worker down with it. Below the queue's delivery limit, which would bury the message
 without anybody telling the photo."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Results:
+    """What a stage made of a photo, and the recipe that it was made by."""
+
+    recipe: str
+    renditions: tuple[Rendition, ...]
+    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,30 +87,34 @@ class StageConsumer:
                     result = await self._advance(job)
                 except Exception as error:  # noqa: BLE001  # judged, whatever it is
                     result = await self.failures.give_up(job, error)
+                if result == OBSOLETE:
+                    result = await self._take_back(job)
             self.metrics.stage_attempts.labels(self.name, result).inc()
             self.metrics.stage_seconds.labels(self.name).observe(time.monotonic() - started)
         return Verdict.AGAIN if result == RETURNED else Verdict.ACK
 
     async def _advance(self, job: Job) -> str:
         """Bring the photo one stage further, from whatever point the last holder left it at."""
-        photo = await self._begin(job)
+        begun = await self._begin(job)
+        # Found done: the last holder died between record and forward.
+        photo, result = begun, "repeated"
+        if standing(job, begun) is StageStatus.RUNNING:
+            result, results = "reused", await self._made_before(begun)
+            if results is None:
+                inputs = await self._load(begun)
+                output = await self._transform(begun, inputs)
+                result, results = "done", await self._store(begun, output)
+            photo = await self._record(job, results)
         match standing(job, photo):
-            case StageStatus.RUNNING:
-                result = "done"
-                inputs = await self._load(photo)
-                output = await self._transform(photo, inputs)
-                renditions = await self._store(photo, output)
-                photo = await self._record(job, renditions, output.facts)
             case StageStatus.DONE:
-                # The last holder died between record and forward: only forward again.
-                result = "repeated"
+                await self._forward(job)
             case StageStatus.FAILED:
                 # The last holder may have died before it told anybody: fail again, as told.
                 raise _stored_failure(photo, self.name)
             case _:
                 log.info("stage.obsolete", run=photo.run, status=photo.status)
-                return "obsolete"
-        await self._forward(job)
+                return OBSOLETE
+        await self._drop_replaced(begun, photo)
         log.info("stage.advanced", result=result, revision=photo.revision)
         return result
 
@@ -137,9 +154,23 @@ class StageConsumer:
             raise UnexpectedError(f"made {made}, which is not what the stage makes")
         return output
 
-    async def _store(self, photo: Photo, output: Output) -> list[Rendition]:
-        recipe = recipe_hash(photo, self.name, self.stage, self._parameters(photo))
-        return [await self._store_one(photo, recipe, picture) for picture in output.pictures]
+    def _recipe(self, photo: Photo) -> str:
+        return recipe_hash(photo, self.name, self.stage, self._parameters(photo))
+
+    async def _made_before(self, photo: Photo) -> _Results | None:
+        """Return what an earlier run made by the same recipe, if all of it is still there."""
+        slot = photo.stages[self.name]
+        if slot.recipe is None or slot.recipe != self._recipe(photo):
+            return None
+        for rendition in slot.renditions:
+            if await self.blobs.size(rendition.key) != rendition.bytes:
+                return None
+        return _Results(recipe=slot.recipe, renditions=slot.renditions, facts=slot.facts)
+
+    async def _store(self, photo: Photo, output: Output) -> _Results:
+        recipe = self._recipe(photo)
+        renditions = [await self._store_one(photo, recipe, p) for p in output.pictures]
+        return _Results(recipe=recipe, renditions=tuple(renditions), facts=output.facts)
 
     async def _store_one(self, photo: Photo, recipe: str, picture: Picture) -> Rendition:
         format_ = FORMATS[picture.format]
@@ -157,24 +188,21 @@ class StageConsumer:
             key=key,
         )
 
-    async def _record(
-        self, job: Job, renditions: Sequence[Rendition], facts: Mapping[str, Any]
-    ) -> Photo:
+    async def _record(self, job: Job, results: _Results) -> Photo:
         remaining = job.message.remaining
         done = await self.recorder.apply(
             job,
             changes.stage_done(
                 self.name,
-                renditions=renditions,
-                facts=facts,
+                recipe=results.recipe,
+                renditions=results.renditions,
+                facts=results.facts,
                 next_stage=remaining[0] if remaining else None,
                 attempt=job.message.attempt,
                 worker=self.worker,
                 at=utc_now(),
             ),
         )
-        if done.photo.stages[self.name].status is StageStatus.FAILED:
-            raise _stored_failure(done.photo, self.name)  # a parallel attempt was quicker
         return done.photo
 
     async def _forward(self, job: Job) -> None:
@@ -193,6 +221,27 @@ class StageConsumer:
             return
         done = await self.recorder.apply(job, changes.photo_done(at=utc_now()))
         await self.recorder.tell_outcome(job, done.photo)
+
+    async def _drop_replaced(self, before: Photo, after: Photo) -> None:
+        """Delete what an earlier run left in this stage's slot and this run has replaced."""
+        kept = {rendition.key for rendition in after.renditions}
+        for rendition in before.stages[self.name].renditions:
+            if rendition.key not in kept:
+                with suppress(BlobUnavailableError):  # no reason to keep the photo waiting
+                    await self.blobs.delete(rendition.key)
+
+    async def _take_back(self, job: Job) -> str:
+        """Leave no byte behind of a photo that was deleted while this attempt had it."""
+        try:
+            photo = await self.recorder.photos.get(job.photo_id)
+            if photo.status is PhotoStatus.DELETED:
+                await erase_bytes(photo.id, self.blobs)
+        except RetryableError as error:
+            log.warning("stage.not_taken_back", error=error.message)
+            return RETURNED
+        except UnknownPhotoError:
+            pass
+        return OBSOLETE
 
     def _parse(self, delivery: Delivery) -> Job:
         message = WorkMessage.decode(delivery.body)

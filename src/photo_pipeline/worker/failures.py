@@ -28,7 +28,10 @@ from photo_pipeline.worker.retry import DeadLetter, Postpone, Retry, describe, j
 log = structlog.get_logger()
 
 RETURNED: Final = "returned"
-"""Result of an attempt whose failure could not be handled either: the message goes back."""
+"""Result of an attempt whose failure could not be handled either: it is handled again."""
+
+OBSOLETE: Final = "obsolete"
+"""Result of an attempt that came too late: the photo is on another run, or deleted."""
 
 # All headers together must stay far below a frame (128 KiB), at up to 4 bytes a character.
 _MESSAGE: Final = 2000
@@ -50,7 +53,7 @@ def _overtaken(job: Job, photo: Photo, error: Exception) -> str | None:
             log.info("stage.not_forwarded", revision=photo.revision)
             return RETURNED
         case None:
-            return "obsolete"
+            return OBSOLETE
         case _:
             return None
 

@@ -1,7 +1,8 @@
 """Reconcile: put right what a crash or an outage left half done.
 
-So far it pays the first message of photos whose upload could not dispatch it. Several
-replicas may run: at worst a message is sent twice, which a stage tolerates.
+It sends the first message of photos that are still owed it, and erases deleted photos whose
+bytes are still there. Several replicas may run: at worst a message is sent twice, which a
+stage tolerates.
 """
 
 import asyncio
@@ -14,9 +15,17 @@ import structlog
 from photo_pipeline.broker import publisher as publishing
 from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.dispatch import dispatch
-from photo_pipeline.domain.photo import utc_now
-from photo_pipeline.errors import BrokerUnavailableError, RetryableError, UnroutableError
+from photo_pipeline.domain.photo import Photo, utc_now
+from photo_pipeline.domain.status import PhotoStatus
+from photo_pipeline.erase import erase
+from photo_pipeline.errors import (
+    BlobUnavailableError,
+    BrokerUnavailableError,
+    RetryableError,
+    UnroutableError,
+)
 from photo_pipeline.metrics import Metrics
+from photo_pipeline.storage.blobs import Blobs
 from photo_pipeline.storage.photos import Photos
 
 log = structlog.get_logger()
@@ -29,11 +38,11 @@ RECONNECT_S: Final = 5.0
 
 
 async def pay_debts(
-    photos: Photos, publisher: Publisher, metrics: Metrics, stop: asyncio.Event
+    photos: Photos, blobs: Blobs, publisher: Publisher, metrics: Metrics, stop: asyncio.Event
 ) -> int:
-    """Dispatch every photo whose first message is overdue, until *stop*; return how many.
+    """Pay every photo what it has been owed for too long, until *stop*; return how many.
 
-    A photo that cannot be dispatched holds up no other. Raises a RetryableError when broker or
+    A photo that cannot be paid holds up no other. Raises a RetryableError when broker or
     database are away; what is left stays owed.
     """
     paid = 0
@@ -41,24 +50,35 @@ async def pay_debts(
         if stop.is_set():
             break
         try:
-            await dispatch(photo, photos, publisher)
+            kind = await _pay(photo, photos, blobs, publisher)
+        except BlobUnavailableError as error:
+            log.warning("reconcile.not_erased", photo_id=photo.id, error=error.message)
+            continue
         except (BrokerUnavailableError, UnroutableError) as error:
             log.warning("reconcile.not_dispatched", photo_id=photo.id, error=error.message)
             await publisher.up(RECONNECT_S)
             continue
-        metrics.reconciled.labels("dispatch").inc()
+        metrics.reconciled.labels(kind).inc()
         paid += 1
     return paid
 
 
+async def _pay(photo: Photo, photos: Photos, blobs: Blobs, publisher: Publisher) -> str:
+    if photo.status is PhotoStatus.DELETED:
+        await erase(photo, photos, blobs)
+        return "erase"
+    await dispatch(photo, photos, publisher)
+    return "dispatch"
+
+
 async def reconcile(
-    photos: Photos, publisher: Publisher, metrics: Metrics, stop: asyncio.Event
+    photos: Photos, blobs: Blobs, publisher: Publisher, metrics: Metrics, stop: asyncio.Event
 ) -> None:
     """Look again and again until *stop*."""
     indexing = asyncio.create_task(_ensure_indexes(photos))
     try:
         while not stop.is_set():
-            await _one_round(photos, publisher, metrics, stop)
+            await _one_round(photos, blobs, publisher, metrics, stop)
             with suppress(TimeoutError):
                 async with asyncio.timeout(INTERVAL_S):
                     await stop.wait()
@@ -68,11 +88,11 @@ async def reconcile(
 
 
 async def _one_round(
-    photos: Photos, publisher: Publisher, metrics: Metrics, stop: asyncio.Event
+    photos: Photos, blobs: Blobs, publisher: Publisher, metrics: Metrics, stop: asyncio.Event
 ) -> None:
     try:
-        if paid := await pay_debts(photos, publisher, metrics, stop):
-            log.info("reconcile.dispatched", photos=paid)
+        if paid := await pay_debts(photos, blobs, publisher, metrics, stop):
+            log.info("reconcile.paid", photos=paid)
     except RetryableError as error:
         log.warning("reconcile.interrupted", code=error.code, error=error.message)
     except Exception as error:

@@ -1,0 +1,76 @@
+"""``POST /photos/{id}/reprocess``: another run of a photo that has reached its end."""
+
+from typing import Final
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from photo_pipeline.api import keys
+from photo_pipeline.api.uploads import accepted, send_on_its_way
+from photo_pipeline.domain.photo import Photo, utc_now
+from photo_pipeline.domain.preset import Preset
+from photo_pipeline.domain.rerun import rerun
+from photo_pipeline.errors import (
+    BodyTooLargeError,
+    InvalidRequestError,
+    NotFinishedError,
+    UnknownPresetError,
+)
+
+BODY_BYTES: Final = 4096  # two short names
+
+
+class ReprocessBody(BaseModel):
+    """What the run is to do: from which stage on, and by which preset (default: as before)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    from_stage: str | None = Field(None, max_length=100)
+    preset: str | None = Field(None, max_length=100)
+
+
+async def post_reprocess(request: web.Request) -> web.Response:
+    """Begin another run; what its recipe does not change is not made again."""
+    wanted = await _read(request)
+    app = request.app
+    photo = await app[keys.PHOTOS].get(request.match_info["id"])
+    change = rerun(
+        photo,
+        preset=_preset(request, photo, wanted.preset),
+        pipeline=app[keys.PLANS].pipeline,
+        from_stage=wanted.from_stage,
+        at=utc_now(),
+    )
+    result = await app[keys.PHOTOS].apply(photo.id, photo.run, change)
+    if not result.applied:
+        raise NotFinishedError(f"photo {photo.id} is {result.photo.status}: somebody was quicker")
+    send_on_its_way(app, result.photo)
+    return accepted(result.photo)
+
+
+async def _read(request: web.Request) -> ReprocessBody:
+    body = await request.content.read(BODY_BYTES + 1)
+    while len(body) <= BODY_BYTES and (more := await request.content.read(BODY_BYTES)):
+        body += more
+    if len(body) > BODY_BYTES:
+        raise BodyTooLargeError(f"the body has more than {BODY_BYTES} bytes")
+    if not body.strip():
+        return ReprocessBody()
+    try:
+        return ReprocessBody.model_validate_json(body)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}"
+            for e in error.errors(include_url=False)
+        )
+        raise InvalidRequestError(f"not a reprocess request: {faults}") from error
+
+
+def _preset(request: web.Request, photo: Photo, name: str | None) -> Preset:
+    presets = request.app[keys.PLANS].presets
+    if name is not None:
+        return presets.named(name)
+    try:
+        return presets.named(photo.preset.name)
+    except UnknownPresetError:
+        return photo.preset  # gone from the presets: the photo keeps its own
