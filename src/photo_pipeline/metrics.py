@@ -25,7 +25,7 @@ class Metrics:
         )
         self.stage_attempts = Counter(
             "photo_stage_attempts",
-            "Attempts of a stage by result: done, repeated, obsolete, retrying, postponed, "
+            "Attempts of a stage by result: done, reused, repeated, obsolete, retrying, postponed, "
             "failed, unhandled, returned.",
             ["stage", "result"],
             registry=self.registry,
@@ -51,7 +51,7 @@ class Metrics:
         )
         self.outcome_seconds = Histogram(
             "photo_outcome_seconds",
-            "Seconds from upload to outcome, as seen by the monitor subscriber.",
+            "Seconds from the beginning of a run to its outcome, as seen by the monitor.",
             ["status"],
             buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
             registry=self.registry,
@@ -64,7 +64,7 @@ class Metrics:
         )
         self.reconciled = Counter(
             "photo_reconciled",
-            "What reconcile has put right.",
+            "What reconcile has put right: dispatch, erase.",
             ["kind"],
             registry=self.registry,
         )

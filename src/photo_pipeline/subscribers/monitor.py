@@ -2,13 +2,22 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 import structlog
 
+from photo_pipeline.domain.document import StatusDocument
 from photo_pipeline.domain.messages import OutcomeEvent
+from photo_pipeline.domain.status import EventType
 from photo_pipeline.subscribers import Handle, Tools
 
 log = structlog.get_logger()
+
+
+def _began(photo: StatusDocument) -> datetime:
+    """Return when the run began that has just ended: the photo may have been through others."""
+    queued = (entry.at for entry in photo.timeline if entry.type is EventType.PHOTO_QUEUED)
+    return max(queued, default=photo.created_at)
 
 
 @asynccontextmanager
@@ -17,7 +26,7 @@ async def open_subscriber(tools: Tools) -> AsyncIterator[Handle]:
 
     async def handle(event: OutcomeEvent) -> None:
         photo = event.photo
-        seconds = (event.at - photo.created_at).total_seconds()
+        seconds = (event.at - _began(photo)).total_seconds()
         log.info(
             "outcome.told",
             event_id=event.event_id,
