@@ -1,12 +1,14 @@
 """One suite over the fake and the real blob store."""
 
 import os
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from photo_pipeline.errors import BlobUnavailableError, MissingBlobError
 from photo_pipeline.storage.blobs import (
+    CHUNK_BYTES,
     Blobs,
     FileBlobs,
     open_blobs,
@@ -49,6 +51,54 @@ async def test_an_upload_is_hashed_counted_and_visible_after_commit(blobs: Blobs
 async def test_a_missing_blob_is_told(blobs: Blobs) -> None:
     with pytest.raises(MissingBlobError):
         await blobs.read(KEY)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"),
+    [
+        (0, None),
+        (0, 1),
+        (5, 5),
+        (7, 3),
+        (CHUNK_BYTES - 1, CHUNK_BYTES + 1),
+        (1, 2 * CHUNK_BYTES + 1),
+        (2 * CHUNK_BYTES, None),
+        (CHUNK_BYTES, 10 * CHUNK_BYTES),
+        (10 * CHUNK_BYTES, None),
+    ],
+)
+async def test_a_stream_yields_the_range_in_chunks(
+    blobs: Blobs, start: int, stop: int | None
+) -> None:
+    data = os.urandom(2 * CHUNK_BYTES + 10)
+    await blobs.write(KEY, data)
+    chunks = [chunk async for chunk in blobs.stream(KEY, start, stop)]
+    assert b"".join(chunks) == data[start:stop]
+    assert all(0 < len(chunk) <= CHUNK_BYTES for chunk in chunks)
+
+
+async def test_an_empty_blob_streams_nothing(blobs: Blobs) -> None:
+    await blobs.write(KEY, b"")
+    assert [chunk async for chunk in blobs.stream(KEY)] == []
+
+
+async def test_a_stream_of_a_missing_blob_tells_so(blobs: Blobs) -> None:
+    with pytest.raises(MissingBlobError):
+        await anext(blobs.stream(KEY))
+
+
+async def test_a_stream_may_be_left_early(blobs: Blobs) -> None:
+    await blobs.write(KEY, bytes(3 * CHUNK_BYTES))
+    async with aclosing(blobs.stream(KEY)) as chunks:
+        assert len(await anext(chunks)) == CHUNK_BYTES
+    with pytest.raises(StopAsyncIteration):
+        await anext(chunks)
+
+
+async def test_a_stream_from_a_storage_that_fails_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / KEY).mkdir(parents=True)
+    with pytest.raises(BlobUnavailableError):
+        await anext(FileBlobs(tmp_path).stream(KEY))
 
 
 async def test_deleting_is_final_and_may_repeat(blobs: Blobs) -> None:

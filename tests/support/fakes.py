@@ -2,7 +2,7 @@
 
 import copy
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +16,7 @@ from photo_pipeline.domain.messages import OutcomeEvent, StatusEvent, WorkMessag
 from photo_pipeline.domain.photo import Photo
 from photo_pipeline.domain.stage import Output, Stage
 from photo_pipeline.errors import MissingBlobError, UnknownPhotoError
+from photo_pipeline.storage.blobs import CHUNK_BYTES
 from photo_pipeline.storage.photos import Applied
 
 
@@ -155,6 +156,13 @@ class FakeBlobs:
             if key not in self.data:
                 raise MissingBlobError(f"{key} is gone")
             return self.data[key]
+
+    async def stream(
+        self, key: str, start: int = 0, stop: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        data = (await self.read(key))[start:stop]
+        for begin in range(0, len(data), CHUNK_BYTES):
+            yield data[begin : begin + CHUNK_BYTES]
 
     async def write(self, key: str, data: bytes) -> None:
         with self._scissors.effect(f"write {Path(key).name}"):

@@ -5,7 +5,7 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, Protocol
@@ -14,12 +14,16 @@ from uuid import uuid4
 
 import aiofiles
 import aiofiles.os
-from aiofiles.threadpool.binary import AsyncBufferedIOBase
+from aiofiles.threadpool.binary import AsyncBufferedIOBase, AsyncBufferedReader
 
 from photo_pipeline.errors import BlobUnavailableError, MissingBlobError
 
 TEMPORARY: Final = "tmp"  # on the same file system, so that a rename is atomic
 _SHARED: Final = 2  # leading folders of a key that several photos share
+CHUNK_BYTES: Final = 1024 * 1024
+"""Of a stream: large enough that a thread per chunk costs nothing beside the disk, small enough
+that a hundred streams at a time fit in memory."""
+
 _LONGEST_NAME: Final = 100  # characters; file systems allow 255 bytes
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -56,6 +60,16 @@ class Blobs(Protocol):
 
     async def read(self, key: str) -> bytes:
         """Return a blob or raise MissingBlobError."""
+
+    def stream(
+        self, key: str, start: int = 0, stop: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes from *start* up to, not including, *stop* (None: the end).
+
+        In chunks of at most CHUNK_BYTES; what lies behind the end of the blob is left out.
+        Raises MissingBlobError when the first chunk is asked for. Who may leave early closes
+        it (``contextlib.aclosing``).
+        """
 
     async def write(self, key: str, data: bytes) -> None:
         """Keep *data* durably under *key*. Repeating it with the same bytes is harmless."""
@@ -123,13 +137,34 @@ class FileBlobs:
             await asyncio.shield(_forget(file, temporary))
 
     async def read(self, key: str) -> bytes:
+        async with self._reading(key) as file:
+            return await file.read()
+
+    async def stream(
+        self, key: str, start: int = 0, stop: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        async with self._reading(key) as file:
+            await file.seek(start)
+            while True:
+                wanted = CHUNK_BYTES if stop is None else min(CHUNK_BYTES, stop - start)
+                chunk = await file.read(wanted) if wanted > 0 else b""
+                if not chunk:
+                    return
+                yield chunk
+                start += len(chunk)
+
+    @asynccontextmanager
+    async def _reading(self, key: str) -> AsyncIterator[AsyncBufferedReader]:
         with _translated(key):
             try:
-                async with aiofiles.open(self._path(key), "rb") as file:
-                    return await file.read()
+                file = await aiofiles.open(self._path(key), "rb")
             except FileNotFoundError as error:
                 # Only here: a folder that vanishes under a write is the storage's trouble.
                 raise MissingBlobError(f"{key} is gone") from error
+            try:
+                yield file
+            finally:
+                await file.close()
 
     async def write(self, key: str, data: bytes) -> None:
         async with self.upload() as upload:
