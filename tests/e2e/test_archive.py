@@ -12,8 +12,7 @@ import aio_pika
 import pytest
 
 from photo_pipeline.broker.topology import Names
-from photo_pipeline.domain.messages import OutcomeEvent
-from support.outcomes import watching_outcomes
+from support.outcomes import tell, watching_outcomes
 from support.processes import SAMPLES, Fleet, RoleProcess, Space
 from support.waiting import until
 
@@ -56,16 +55,6 @@ async def _until_handled(fleet: Fleet, processes: Iterable[RoleProcess], events:
         return sum([await handled(process) for process in processes]) >= events
 
     await until(all_handled)
-
-
-async def _tell(space: Space, events: Iterable[OutcomeEvent]) -> None:
-    """Publish *events* to every subscriber, as the last stage does."""
-    names = Names(space.environment["PHOTO_TOPOLOGY_PREFIX"])
-    async with await aio_pika.connect(space.environment["PHOTO_AMQP_URL"]) as connection:
-        channel = await connection.channel()
-        exchange = await channel.get_exchange(names.outcomes)
-        for event in events:
-            await exchange.publish(aio_pika.Message(event.encode()), "", mandatory=False)
 
 
 def _state(root: Path) -> dict[str, tuple[int, int, str]]:
@@ -118,11 +107,10 @@ async def test_every_byte_is_archived_and_a_repeat_changes_no_file(
             await _check(fleet, api, root, document)
         state = _state(root)
         assert len(state) == sum(2 + len(d["renditions"]) for d in documents)
-        events = await watcher.events()
-        assert len(events) == len(ids)
+        events = await watcher.told(len(ids))
         assert await archive.terminate() == 0
         again = await _start(fleet, root)  # remembers nothing of what the first one did
-        await _tell(space, events)
+        await tell(space, events)
         await _until_handled(fleet, [again], len(events))
         assert _state(root) == state
 
@@ -181,8 +169,8 @@ async def test_two_archives_with_duplicate_events_agree(
         documents = await fleet.outcomes(
             api, [await fleet.upload(api, path) for path in (SMALL, OTHER)]
         )
-        events = await until(watcher.events)
-        await _tell(space, events * 10)
+        events = await watcher.told(2)
+        await tell(space, events * 10)
         first, second = await asyncio.gather(_start(fleet, root), _start(fleet, root))
         await _until_handled(fleet, [first, second], len(events) * 11)
         for process in (first, second):
