@@ -3,7 +3,7 @@
 * PhotoPipelineError
   x RetryableError             the same message may succeed later
     + StoreUnavailableError        MongoDB does not answer: waiting for it costs no attempt
-    + BlobUnavailableError         the photo storage does not answer
+    + BlobUnavailableError         the photo storage or the archive does not answer
     + BrokerUnavailableError       RabbitMQ does not answer
     + DecoderCrashedError          the child process died over this photo
     + StageTimeoutError            the child process was stopped at the time limit
@@ -23,6 +23,7 @@
     + CrashLoopError               begun again and again without an end
     + MissingBlobError             the bytes a stage reads are gone
     + MemoryLimitError             the photo needs more memory than a stage may use
+    + ArchiveCorruptError          what belongs into the archive is not what the document says
     + InvalidPresetError           a preset asks for something no stage can do
     x BadInputError            the client sent something wrong
       + InvalidRequestError        malformed request
@@ -76,7 +77,7 @@ class StoreUnavailableError(RetryableError):
 
 
 class BlobUnavailableError(RetryableError):
-    """The photo storage does not answer."""
+    """The storage of photos, or of the archive, does not answer."""
 
     code = "storage_unavailable"
 
@@ -203,6 +204,12 @@ class MemoryLimitError(PermanentError):
     """The photo needs more memory than a stage may use."""
 
     code = "memory_limit_exceeded"
+
+
+class ArchiveCorruptError(PermanentError):
+    """The stored bytes are not those that the status document tells of."""
+
+    code = "archive_corrupt"
 
 
 class InvalidPresetError(PermanentError):

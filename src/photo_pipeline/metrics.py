@@ -62,6 +62,18 @@ class Metrics:
             ["subscriber", "result"],
             registry=self.registry,
         )
+        self.archived_files = Counter(
+            "photo_archived_files",
+            "Files copied to the archive: original, rendition, status.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.archived_bytes = Counter(
+            "photo_archived_bytes",
+            "Bytes copied to the archive, by kind of file.",
+            ["kind"],
+            registry=self.registry,
+        )
         self.reconciled = Counter(
             "photo_reconciled",
             "What reconcile has put right: dispatch, erase.",

@@ -1,6 +1,6 @@
 """An independent subscriber: its own queue on ``processed_images``."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import aio_pika
@@ -10,6 +10,7 @@ from photo_pipeline.broker.topology import Names, build_topology, declare
 from photo_pipeline.domain.messages import OutcomeEvent
 from photo_pipeline.domain.pipeline import PIPELINE, SUBSCRIBERS
 from support.processes import Space
+from support.waiting import until
 
 
 @asynccontextmanager
@@ -32,6 +33,16 @@ async def watching_outcomes(space: Space) -> AsyncIterator["Watcher"]:
         yield Watcher(space, queue, [q.name for q in topology.queues])
 
 
+async def tell(space: Space, events: Iterable[OutcomeEvent]) -> None:
+    """Publish *events* to every subscriber, as the last stage of a photo does."""
+    names = Names(space.environment["PHOTO_TOPOLOGY_PREFIX"])
+    async with await aio_pika.connect(space.environment["PHOTO_AMQP_URL"]) as connection:
+        channel = await connection.channel()
+        exchange = await channel.get_exchange(names.outcomes)
+        for event in events:
+            await exchange.publish(aio_pika.Message(event.encode()), "", mandatory=False)
+
+
 class Watcher:
     """Reads what subscribers are told, and what still lies in the queues."""
 
@@ -43,6 +54,17 @@ class Watcher:
     async def events(self) -> list[OutcomeEvent]:
         """Take every event that has arrived."""
         return [OutcomeEvent.decode(body) for body in await self._drain(self._queue)]
+
+    async def told(self, count: int) -> list[OutcomeEvent]:
+        """Take events until there are *count* of them."""
+        events: list[OutcomeEvent] = []
+
+        async def enough() -> bool:
+            events.extend(await self.events())
+            return len(events) >= count
+
+        await until(enough)
+        return events
 
     async def left(self) -> dict[str, list[bytes]]:
         """Take what still lies in the pipeline's queues, by queue; empty when nothing does."""

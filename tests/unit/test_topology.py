@@ -10,6 +10,7 @@ def _topology(prefix: str = "") -> Topology:
     )
 
 
+SUBSCRIBER_KEYS = ("processed_images.archive", "processed_images.monitor")
 SAFE = {
     "x-queue-type": "quorum",
     "x-overflow": "reject-publish",
@@ -45,8 +46,9 @@ def test_queues() -> None:
         "resize": _work("resize"),
         "watermark": _work("watermark"),
         "detect": _work("detect"),
+        "processed_images.archive": _work("processed_images.archive"),
         "processed_images.monitor": _work("processed_images.monitor"),
-        **{f"{key}.dead": dead for key in (*PIPELINE, "processed_images.monitor")},
+        **{f"{key}.dead": dead for key in (*PIPELINE, *SUBSCRIBER_KEYS)},
         **{
             f"photos.retry.{delay}": {
                 **SAFE,
@@ -68,14 +70,11 @@ def test_bindings() -> None:
         "resize": [("photos", "resize")],
         "watermark": [("photos", "watermark")],
         "detect": [("photos", "detect")],
-        "processed_images.monitor": [
-            ("processed_images", ""),
-            ("photos", "processed_images.monitor"),
-        ],
+        **{key: [("processed_images", ""), ("photos", key)] for key in SUBSCRIBER_KEYS},
         "resize.dead": [("photos.dead", "resize")],
         "watermark.dead": [("photos.dead", "watermark")],
         "detect.dead": [("photos.dead", "detect")],
-        "processed_images.monitor.dead": [("photos.dead", "processed_images.monitor")],
+        **{f"{key}.dead": [("photos.dead", key)] for key in SUBSCRIBER_KEYS},
     }
 
 

@@ -14,4 +14,4 @@ PIPELINE: Final[tuple[str, ...]] = (
     "detect",
 )
 
-SUBSCRIBERS: Final[tuple[str, ...]] = ("monitor",)
+SUBSCRIBERS: Final[tuple[str, ...]] = ("archive", "monitor")

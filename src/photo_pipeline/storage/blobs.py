@@ -127,7 +127,7 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = errno.errorcode.get(error.errno or 0, type(error).__name__)
-        raise BlobUnavailableError(f"photo storage: {reason} on {what}") from error
+        raise BlobUnavailableError(f"storage: {reason} on {what}") from error
 
 
 class FileBlobs:
