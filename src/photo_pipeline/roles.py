@@ -97,7 +97,13 @@ async def stage_role(name: str, shared: Shared) -> AsyncIterator[Address]:
             metrics=shared.metrics,
             worker=shared.worker,
         )
-        async with _taking_from(shared, name, shared.names.stage_queue(name), consumer):
+        async with _taking_from(
+            shared,
+            name,
+            shared.names.stage_queue(name),
+            consumer,
+            prefetch=settings.work.concurrency,
+        ):
             yield None
 
 
@@ -106,8 +112,14 @@ async def subscriber_role(name: str, shared: Shared) -> AsyncIterator[Address]:
     """Consume the queue of one outcome subscriber."""
     settings = shared.settings
     tools = subscribers.Tools(
-        settings=settings, photos=shared.photos, blobs=shared.blobs, metrics=shared.metrics
+        settings=settings,
+        photos=shared.photos,
+        blobs=shared.blobs,
+        deliveries=shared.deliveries,
+        metrics=shared.metrics,
     )
+    queue = shared.names.subscriber_queue(name)
+    prefetch = subscribers.prefetch_of(name, default=settings.work.concurrency)
     async with subscribers.load(name)(tools) as handle:
         consumer = SubscriberConsumer(
             name=name,
@@ -117,13 +129,13 @@ async def subscriber_role(name: str, shared: Shared) -> AsyncIterator[Address]:
             metrics=shared.metrics,
             retry_delays_s=settings.broker.retry_delays_s,
         )
-        async with _taking_from(shared, name, shared.names.subscriber_queue(name), consumer):
+        async with _taking_from(shared, name, queue, consumer, prefetch=prefetch):
             yield None
 
 
 @asynccontextmanager
 async def _taking_from(
-    shared: Shared, name: str, queue: str, handler: Handler
+    shared: Shared, name: str, queue: str, handler: Handler, *, prefetch: int
 ) -> AsyncIterator[None]:
     settings = shared.settings
     async with consuming(
@@ -132,7 +144,7 @@ async def _taking_from(
         handler,
         name=f"{name}@{shared.worker}",
         topology=shared.topology,
-        prefetch=settings.work.concurrency,
+        prefetch=prefetch,
         grace_s=settings.process.shutdown_grace_s,
     ) as link:
         with shared.health.watching(f"{name} consumer", link.check):
@@ -146,7 +158,15 @@ async def reconcile_role(shared: Shared) -> AsyncIterator[Address]:
     # Should the loop die, the group ends the block, and with it the process: nobody would
     # notice a reconcile that only looks alive.
     async with asyncio.TaskGroup() as group:
-        group.create_task(reconcile(shared.photos, shared.publisher, shared.metrics, stop))
+        group.create_task(
+            reconcile(
+                shared.photos,
+                shared.publisher,
+                shared.metrics,
+                stop,
+                indexed=(shared.photos, shared.deliveries),
+            )
+        )
         try:
             yield None
         finally:

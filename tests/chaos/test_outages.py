@@ -31,7 +31,9 @@ async def test_the_broker_is_killed_under_50_photos_and_no_role_restarts(
     async with watching_outcomes(space) as watcher:
         settled = asyncio.create_task(asyncio.sleep(SETTLING_S))
         api = await fleet.start_api("api,reconcile")
-        workers = [await fleet.start(role) for role in ("resize", "watermark,detect", "monitor")]
+        workers = [
+            await fleet.start(role) for role in ("resize", "watermark,detect", "subscribers")
+        ]
         await settled
         ids = await asyncio.gather(*(fleet.upload(api, PHOTO) for _ in range(50)))
 

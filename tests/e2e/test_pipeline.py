@@ -11,6 +11,7 @@ import aiohttp
 import psutil
 from PIL import Image
 
+from photo_pipeline.domain.pipeline import SUBSCRIBERS
 from support.outcomes import watching_outcomes
 from support.processes import ROOT, SAMPLES, Fleet, RoleProcess, Space
 from support.waiting import until
@@ -24,7 +25,7 @@ SMALL = SAMPLES / "cat-small.jpg"
 async def test_every_sample_goes_through_separate_processes(fleet: Fleet, space: Space) -> None:
     async with watching_outcomes(space) as watcher:
         api = await fleet.start_api()
-        for role in (*STAGES, "monitor", "reconcile"):
+        for role in (*STAGES, "subscribers", "reconcile"):
             await fleet.start(role)
         paths = [SAMPLES / name for name in MANIFEST]
         ids = await asyncio.gather(*(fleet.upload(api, path) for path in paths))
@@ -154,7 +155,7 @@ async def test_sigterm_finishes_the_photo_in_work_and_ends_with_0(fleet: Fleet) 
 
 
 async def test_every_role_has_its_probes(fleet: Fleet) -> None:
-    roles = ("api", *STAGES, "monitor", "reconcile")
+    roles = ("api", *STAGES, *SUBSCRIBERS, "reconcile")
     processes = await asyncio.gather(*(fleet.start(role) for role in roles))
     for role, process in zip(roles, processes, strict=True):
         async with fleet.http.get(f"{process.url}/healthz") as answer:

@@ -19,7 +19,7 @@ from photo_pipeline.metrics import Metrics
 from photo_pipeline.settings import read_settings
 from photo_pipeline.subscribers import Tools, load
 from photo_pipeline.worker.subscriber import SubscriberConsumer
-from support.fakes import FakeBlobs, FakePhotos
+from support.fakes import FakeBlobs, FakeDeliveries, FakePhotos
 from support.pipeline import TRACE, make_photo
 
 KEY = "processed_images.test"
@@ -145,7 +145,11 @@ async def test_the_monitor_tells_one_line_and_counts() -> None:
     metrics = Metrics()
     event = _event()
     tools = Tools(
-        settings=read_settings({}), photos=FakePhotos(), blobs=FakeBlobs(), metrics=metrics
+        settings=read_settings({}),
+        photos=FakePhotos(),
+        blobs=FakeBlobs(),
+        deliveries=FakeDeliveries(),
+        metrics=metrics,
     )
     async with load("monitor")(tools) as handle:
         with structlog.testing.capture_logs() as lines:

@@ -45,8 +45,12 @@ def test_queues() -> None:
         "resize": _work("resize"),
         "watermark": _work("watermark"),
         "detect": _work("detect"),
+        "processed_images.notify": _work("processed_images.notify"),
         "processed_images.monitor": _work("processed_images.monitor"),
-        **{f"{key}.dead": dead for key in (*PIPELINE, "processed_images.monitor")},
+        **{
+            f"{key}.dead": dead
+            for key in (*PIPELINE, "processed_images.notify", "processed_images.monitor")
+        },
         **{
             f"photos.retry.{delay}": {
                 **SAFE,
@@ -68,6 +72,10 @@ def test_bindings() -> None:
         "resize": [("photos", "resize")],
         "watermark": [("photos", "watermark")],
         "detect": [("photos", "detect")],
+        "processed_images.notify": [
+            ("processed_images", ""),
+            ("photos", "processed_images.notify"),
+        ],
         "processed_images.monitor": [
             ("processed_images", ""),
             ("photos", "processed_images.monitor"),
@@ -75,6 +83,7 @@ def test_bindings() -> None:
         "resize.dead": [("photos.dead", "resize")],
         "watermark.dead": [("photos.dead", "watermark")],
         "detect.dead": [("photos.dead", "detect")],
+        "processed_images.notify.dead": [("photos.dead", "processed_images.notify")],
         "processed_images.monitor.dead": [("photos.dead", "processed_images.monitor")],
     }
 

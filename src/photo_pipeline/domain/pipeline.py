@@ -14,4 +14,7 @@ PIPELINE: Final[tuple[str, ...]] = (
     "detect",
 )
 
-SUBSCRIBERS: Final[tuple[str, ...]] = ("monitor",)
+SUBSCRIBERS: Final[tuple[str, ...]] = (
+    "notify",
+    "monitor",
+)
