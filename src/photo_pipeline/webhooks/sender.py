@@ -85,6 +85,10 @@ async def open_sender(
     connector = aiohttp.TCPConnector(
         resolver=checked,
         socket_factory=partial(_checked_socket, allowed),
+        use_dns_cache=False,
+        # The receiver may close a kept connection in the very moment of the next call, and
+        # nobody knows then whether a POST has arrived.
+        force_close=True,
         limit=0,  # waiting for a turn would count as the receiver's time; prefetch is the limit
     )
     try:
