@@ -134,7 +134,8 @@ async def _told(answer: aiohttp.ClientResponse) -> str:
         begins = await answer.content.read(TOLD_BYTES)
     except (aiohttp.ClientError, TimeoutError):
         begins = b""
-    text = " ".join(begins.decode("utf-8", "replace").split())
+    words = " ".join(begins.decode("utf-8", "replace").split())
+    text = "".join(character for character in words if character.isprintable())
     return f"answered {answer.status}: {text}" if text else f"answered {answer.status}"
 
 
