@@ -8,6 +8,7 @@
     + DecoderCrashedError          the child process died over this photo
     + StageTimeoutError            the child process was stopped at the time limit
     + SandboxUnavailableError      no child process could be started
+    + WebhookFailedError           a webhook's receiver did not accept the event
     + UnexpectedError              anything nobody foresaw: the attempts bound it
   x PermanentError             the same message can never succeed
     + MalformedMessageError        not a work message
@@ -25,6 +26,7 @@
     + MemoryLimitError             the photo needs more memory than a stage may use
     + ArchiveCorruptError          what belongs into the archive is not what the document says
     + InvalidPresetError           a preset asks for something no stage can do
+    + WebhookRefusedError          a webhook's URL may not be called
     x BadInputError            the client sent something wrong
       + InvalidRequestError        malformed request
       + FieldTooLargeError         a form field is too long
@@ -104,6 +106,12 @@ class SandboxUnavailableError(RetryableError):
     """No process could be started to work on this photo."""
 
     code = "sandbox_unavailable"
+
+
+class WebhookFailedError(RetryableError):
+    """The receiver of a webhook did not accept the event."""
+
+    code = "webhook_failed"
 
 
 class UnexpectedError(RetryableError):
@@ -216,6 +224,12 @@ class InvalidPresetError(PermanentError):
     """The preset asks for something that no stage can do."""
 
     code = "invalid_preset"
+
+
+class WebhookRefusedError(PermanentError):
+    """The URL of a webhook may not be called."""
+
+    code = "webhook_refused"
 
 
 class BadInputError(PermanentError):

@@ -21,6 +21,7 @@ from photo_pipeline.metrics import Metrics
 from photo_pipeline.settings import Settings
 from photo_pipeline.stages import load
 from photo_pipeline.storage.blobs import Blobs, open_blobs
+from photo_pipeline.storage.deliveries import MongoDeliveries
 from photo_pipeline.storage.mongo import check, open_database
 from photo_pipeline.storage.photos import MongoPhotos
 
@@ -32,6 +33,7 @@ class Shared:
     settings: Settings
     photos: MongoPhotos
     blobs: Blobs
+    deliveries: MongoDeliveries
     publisher: Publisher
     names: Names
     topology: Topology
@@ -68,6 +70,7 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
             settings=settings,
             photos=MongoPhotos(database),
             blobs=blobs,
+            deliveries=MongoDeliveries(database),
             publisher=publisher,
             names=names,
             topology=topology,

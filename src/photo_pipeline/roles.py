@@ -105,7 +105,13 @@ async def stage_role(name: str, shared: Shared) -> AsyncIterator[Address]:
             metrics=shared.metrics,
             worker=shared.worker,
         )
-        async with _taking_from(shared, name, shared.names.stage_queue(name), consumer):
+        async with _taking_from(
+            shared,
+            name,
+            shared.names.stage_queue(name),
+            consumer,
+            prefetch=settings.work.concurrency,
+        ):
             yield None
 
 
@@ -114,8 +120,14 @@ async def subscriber_role(name: str, shared: Shared) -> AsyncIterator[Address]:
     """Consume the queue of one outcome subscriber."""
     settings = shared.settings
     tools = subscribers.Tools(
-        settings=settings, photos=shared.photos, blobs=shared.blobs, metrics=shared.metrics
+        settings=settings,
+        photos=shared.photos,
+        blobs=shared.blobs,
+        deliveries=shared.deliveries,
+        metrics=shared.metrics,
     )
+    queue = shared.names.subscriber_queue(name)
+    prefetch = subscribers.prefetch_of(name, default=settings.work.concurrency)
     async with subscribers.load(name)(tools) as handle:
         consumer = SubscriberConsumer(
             name=name,
@@ -125,13 +137,13 @@ async def subscriber_role(name: str, shared: Shared) -> AsyncIterator[Address]:
             metrics=shared.metrics,
             retry_delays_s=settings.broker.retry_delays_s,
         )
-        async with _taking_from(shared, name, shared.names.subscriber_queue(name), consumer):
+        async with _taking_from(shared, name, queue, consumer, prefetch=prefetch):
             yield None
 
 
 @asynccontextmanager
 async def _taking_from(
-    shared: Shared, name: str, queue: str, handler: Handler
+    shared: Shared, name: str, queue: str, handler: Handler, *, prefetch: int
 ) -> AsyncIterator[None]:
     settings = shared.settings
     async with consuming(
@@ -140,7 +152,7 @@ async def _taking_from(
         handler,
         name=f"{name}@{shared.worker}",
         topology=shared.topology,
-        prefetch=settings.work.concurrency,
+        prefetch=prefetch,
         grace_s=settings.process.shutdown_grace_s,
     ) as link:
         with shared.health.watching(f"{name} consumer", link.check):
@@ -155,7 +167,14 @@ async def reconcile_role(shared: Shared) -> AsyncIterator[Address]:
     # notice a reconcile that only looks alive.
     async with asyncio.TaskGroup() as group:
         group.create_task(
-            reconcile(shared.photos, shared.blobs, shared.publisher, shared.metrics, stop)
+            reconcile(
+                shared.photos,
+                shared.blobs,
+                shared.publisher,
+                shared.metrics,
+                stop,
+                indexed=(shared.photos, shared.deliveries),
+            )
         )
         try:
             yield None

@@ -12,7 +12,7 @@ import aio_pika
 import pytest
 
 from photo_pipeline.broker.topology import Names
-from support.outcomes import tell, watching_outcomes
+from support.outcomes import watching_outcomes
 from support.processes import SAMPLES, Fleet, RoleProcess, Space
 from support.waiting import until
 
@@ -110,7 +110,7 @@ async def test_every_byte_is_archived_and_a_repeat_changes_no_file(
         events = await watcher.told(len(ids))
         assert await archive.terminate() == 0
         again = await _start(fleet, root)  # remembers nothing of what the first one did
-        await tell(space, events)
+        await watcher.tell(*events)
         await _until_handled(fleet, [again], len(events))
         assert _state(root) == state
 
@@ -170,7 +170,7 @@ async def test_two_archives_with_duplicate_events_agree(
             api, [await fleet.upload(api, path) for path in (SMALL, OTHER)]
         )
         events = await watcher.told(2)
-        await tell(space, events * 10)
+        await watcher.tell(*(events * 10))
         first, second = await asyncio.gather(_start(fleet, root), _start(fleet, root))
         await _until_handled(fleet, [first, second], len(events) * 11)
         for process in (first, second):

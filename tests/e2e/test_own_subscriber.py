@@ -14,7 +14,7 @@ import aio_pika
 from aio_pika.exceptions import ChannelClosed
 
 from photo_pipeline.embedded.launcher import EmbeddedServers
-from support.outcomes import tell, watching_outcomes
+from support.outcomes import watching_outcomes
 from support.processes import ROOT, SAMPLES, Fleet, Space
 from support.waiting import until
 
@@ -112,12 +112,12 @@ async def test_it_hears_every_outcome_once(
             await program.until_printed(expected[:2])
             events += await watcher.told(1)
         # What comes while it is down waits; what it has had already comes to nothing.
-        await tell(space, events * 3)
+        await watcher.tell(*(events * 3))
         await fleet.upload(api, SAMPLES / NAMES[2])
         await watcher.told(len(events) * 3 + 1)
         async with program.running():
             await program.until_printed(expected[:3])
-            await tell(space, events * 3)
+            await watcher.tell(*(events * 3))
             await fleet.upload(api, SAMPLES / NAMES[3])
             await program.until_printed(expected)
 

@@ -18,6 +18,7 @@ from photo_pipeline.settings import read_settings
 from photo_pipeline.storage.blobs import FileBlobs
 from photo_pipeline.subscribers import Tools, load
 from support.archived import ORIGINAL, RENDITIONS, Service, folder
+from support.fakes import FakeDeliveries
 
 MIB = 1024 * 1024
 
@@ -52,6 +53,7 @@ async def test_the_setting_names_the_folder(tmp_path: Path, root: Path) -> None:
         settings=read_settings({"PHOTO_ARCHIVE_URL": root.as_uri()}),
         photos=service.photos,
         blobs=service.blobs,
+        deliveries=FakeDeliveries(),
         metrics=Metrics(),
     )
     async with load("archive")(tools) as handle:

@@ -2,7 +2,7 @@
 
 import copy
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -214,6 +214,24 @@ class FakeBlobs:
 
     async def check(self) -> None:
         return None
+
+
+class FakeDeliveries:
+    """The ledger of deliveries in memory."""
+
+    def __init__(self, scissors: Scissors | None = None) -> None:
+        self.keys: set[str] = set()
+        self._scissors = scissors or Scissors()
+
+    async def ensure_indexes(self) -> None:
+        return None
+
+    async def made(self, keys: Collection[str]) -> set[str]:
+        return self.keys.intersection(keys)
+
+    async def note(self, key: str) -> None:
+        with self._scissors.effect("note"):
+            self.keys.add(key)
 
 
 @dataclass(kw_only=True)

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 from photo_pipeline.broker.consume import Delivery, Verdict
 from photo_pipeline.broker.publisher import Publisher
-from photo_pipeline.domain.messages import first_message
+from photo_pipeline.domain.changes import photo_done
+from photo_pipeline.domain.messages import OutcomeEvent, first_message, outcome_event
 from photo_pipeline.domain.photo import (
     Photo,
     Position,
@@ -17,7 +18,7 @@ from photo_pipeline.domain.photo import (
 )
 from photo_pipeline.domain.preset import Preset
 from photo_pipeline.domain.stage import ORIGINAL, Output, Parameters, Picture, Stage
-from photo_pipeline.domain.status import EventType, StageStatus
+from photo_pipeline.domain.status import EventType, PhotoStatus, StageStatus
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.storage.blobs import original_key
 from photo_pipeline.worker.consumer import StageConsumer
@@ -83,6 +84,17 @@ def make_photo(pipeline: Sequence[str] = tuple(STAGES), **changes: Any) -> Photo
         timeline=(TimelineEntry(at=now, type=EventType.PHOTO_QUEUED),),
     )
     return photo.model_copy(update=changes)
+
+
+def make_outcome() -> OutcomeEvent:
+    """Return the outcome of a photo of its own that went well."""
+    photo = make_photo()
+    done = {
+        "status": PhotoStatus.DONE,
+        "revision": 2,
+        "timeline": (*photo.timeline, photo_done(at=utc_now()).entry),
+    }
+    return outcome_event(photo.model_copy(update=done))
 
 
 class World:

@@ -49,6 +49,11 @@ class Space:
             },
         )
 
+    @property
+    def prefix(self) -> str:
+        """Put before the names of every queue and exchange."""
+        return self.environment["PHOTO_TOPOLOGY_PREFIX"]
+
     def files(self) -> list[Path]:
         """Every file in the storage, temporary ones included."""
         return sorted(p for p in self.storage.rglob("*") if p.is_file())

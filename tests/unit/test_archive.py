@@ -21,7 +21,7 @@ from photo_pipeline.metrics import Metrics
 from photo_pipeline.settings import read_settings
 from photo_pipeline.subscribers import Tools, load
 from support.archived import ORIGINAL, RENDITIONS, Service, folder
-from support.fakes import Cut, FakeBlobs, FakePhotos, FakeUpload, Scissors
+from support.fakes import Cut, FakeBlobs, FakeDeliveries, FakePhotos, FakeUpload, Scissors
 
 
 @pytest.fixture
@@ -252,7 +252,11 @@ async def _archived_under(scissors: Scissors) -> None:
 async def test_without_a_url_it_says_once_that_it_is_off() -> None:
     _, event = await Service().finish()
     tools = Tools(
-        settings=read_settings({}), photos=FakePhotos(), blobs=FakeBlobs(), metrics=Metrics()
+        settings=read_settings({}),
+        photos=FakePhotos(),
+        blobs=FakeBlobs(),
+        deliveries=FakeDeliveries(),
+        metrics=Metrics(),
     )
     with structlog.testing.capture_logs() as lines:
         async with load("archive")(tools) as handle:

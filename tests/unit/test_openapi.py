@@ -23,6 +23,7 @@ NEVER_ANSWERED = {
     errors.DecoderCrashedError.code,
     errors.SandboxUnavailableError.code,
     errors.StageTimeoutError.code,
+    errors.WebhookFailedError.code,
 }
 # Told without an error class of our own.
 PLAIN = {"bad_request", "internal", "method_not_allowed", "not_found"}

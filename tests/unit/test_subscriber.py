@@ -10,17 +10,14 @@ from prometheus_client import generate_latest
 
 from photo_pipeline.broker.consume import Delivery, Verdict
 from photo_pipeline.broker.publisher import Publisher
-from photo_pipeline.domain.changes import photo_done
-from photo_pipeline.domain.messages import OutcomeEvent, outcome_event
-from photo_pipeline.domain.photo import utc_now
-from photo_pipeline.domain.status import PhotoStatus
+from photo_pipeline.domain.messages import OutcomeEvent
 from photo_pipeline.errors import BlobUnavailableError, MissingBlobError
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.settings import read_settings
 from photo_pipeline.subscribers import Tools, load
 from photo_pipeline.worker.subscriber import SubscriberConsumer
-from support.fakes import FakeBlobs, FakePhotos
-from support.pipeline import TRACE, make_photo
+from support.fakes import FakeBlobs, FakeDeliveries, FakePhotos
+from support.pipeline import TRACE, make_outcome
 
 KEY = "processed_images.test"
 
@@ -50,20 +47,6 @@ class Recipient:
         if self.failures:
             raise self.failures.pop(0)
         self.handled.append(event)
-
-
-def _event() -> OutcomeEvent:
-    photo = make_photo()
-    entry = photo_done(at=utc_now()).entry
-    return outcome_event(
-        photo.model_copy(
-            update={
-                "status": PhotoStatus.DONE,
-                "revision": 2,
-                "timeline": (*photo.timeline, entry),
-            }
-        )
-    )
 
 
 def _delivery(body: bytes, attempt: object = None) -> Delivery:
@@ -98,7 +81,7 @@ def consumer(sent: Sent, recipient: Recipient) -> SubscriberConsumer:
 async def test_an_event_is_handled_once_however_often_it_comes(
     consumer: SubscriberConsumer, recipient: Recipient
 ) -> None:
-    event = _event()
+    event = make_outcome()
     for _ in range(3):
         assert await consumer(_delivery(event.encode())) is Verdict.ACK
     assert recipient.handled == [event]
@@ -108,7 +91,7 @@ async def test_a_failed_event_is_repeated_for_this_subscriber_alone(
     consumer: SubscriberConsumer, recipient: Recipient, sent: Sent
 ) -> None:
     recipient.failures.append(BlobUnavailableError())
-    event = _event()
+    event = make_outcome()
     assert await consumer(_delivery(event.encode())) is Verdict.ACK
     (repeat,) = sent.repeats
     assert (repeat["key"], repeat["delay_s"]) == (KEY, 1.0)
@@ -128,7 +111,7 @@ async def test_what_cannot_be_handled_is_buried(
     attempt: int | None,
 ) -> None:
     recipient.failures.append(error)
-    assert await consumer(_delivery(_event().encode(), attempt)) is Verdict.ACK
+    assert await consumer(_delivery(make_outcome().encode(), attempt)) is Verdict.ACK
     assert sent.dead[0]["key"] == KEY
     assert sent.dead[0]["headers"]["x-error-code"]
 
@@ -143,9 +126,13 @@ async def test_what_cannot_be_parsed_is_buried(
 
 async def test_the_monitor_tells_one_line_and_counts() -> None:
     metrics = Metrics()
-    event = _event()
+    event = make_outcome()
     tools = Tools(
-        settings=read_settings({}), photos=FakePhotos(), blobs=FakeBlobs(), metrics=metrics
+        settings=read_settings({}),
+        photos=FakePhotos(),
+        blobs=FakeBlobs(),
+        deliveries=FakeDeliveries(),
+        metrics=metrics,
     )
     async with load("monitor")(tools) as handle:
         with structlog.testing.capture_logs() as lines:

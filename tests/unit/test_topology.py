@@ -10,7 +10,7 @@ def _topology(prefix: str = "") -> Topology:
     )
 
 
-SUBSCRIBER_KEYS = ("processed_images.archive", "processed_images.monitor")
+SUBSCRIBER_KEYS = tuple(f"processed_images.{name}" for name in ("notify", "archive", "monitor"))
 SAFE = {
     "x-queue-type": "quorum",
     "x-overflow": "reject-publish",
@@ -46,8 +46,7 @@ def test_queues() -> None:
         "resize": _work("resize"),
         "watermark": _work("watermark"),
         "detect": _work("detect"),
-        "processed_images.archive": _work("processed_images.archive"),
-        "processed_images.monitor": _work("processed_images.monitor"),
+        **{key: _work(key) for key in SUBSCRIBER_KEYS},
         **{f"{key}.dead": dead for key in (*PIPELINE, *SUBSCRIBER_KEYS)},
         **{
             f"photos.retry.{delay}": {

@@ -14,4 +14,8 @@ PIPELINE: Final[tuple[str, ...]] = (
     "detect",
 )
 
-SUBSCRIBERS: Final[tuple[str, ...]] = ("archive", "monitor")
+SUBSCRIBERS: Final[tuple[str, ...]] = (
+    "notify",
+    "archive",
+    "monitor",
+)

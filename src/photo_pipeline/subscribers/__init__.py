@@ -9,6 +9,7 @@ from photo_pipeline.domain.messages import OutcomeEvent
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.settings import Settings
 from photo_pipeline.storage.blobs import Blobs
+from photo_pipeline.storage.deliveries import Deliveries
 from photo_pipeline.storage.photos import Photos
 
 Handle = Callable[[OutcomeEvent], Awaitable[None]]
@@ -23,6 +24,7 @@ class Tools:
     settings: Settings
     photos: Photos
     blobs: Blobs
+    deliveries: Deliveries
     metrics: Metrics
 
 
@@ -33,3 +35,9 @@ def load(name: str) -> OpenSubscriber:
     """Import ``photo_pipeline.subscribers.<name>`` and return its ``open_subscriber``."""
     opener: OpenSubscriber = import_module(f"{__name__}.{name}").open_subscriber
     return opener
+
+
+def prefetch_of(name: str, default: int) -> int:
+    """Return how many events the subscriber takes at a time: its ``PREFETCH``, else *default*."""
+    prefetch: int = getattr(import_module(f"{__name__}.{name}"), "PREFETCH", default)
+    return prefetch

@@ -6,9 +6,10 @@ stage tolerates.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -35,6 +36,13 @@ PATIENCE_S: Final = publishing.PATIENCE_S + 2 * publishing.CONFIRM_TIMEOUT_S
 """A younger debt is still being paid by the upload itself."""
 
 RECONNECT_S: Final = 5.0
+
+
+class Indexed(Protocol):
+    """A store that has indexes."""
+
+    async def ensure_indexes(self) -> None:
+        """Create them; idempotent. May raise a RetryableError."""
 
 
 async def pay_debts(
@@ -72,10 +80,16 @@ async def _pay(photo: Photo, photos: Photos, blobs: Blobs, publisher: Publisher)
 
 
 async def reconcile(
-    photos: Photos, blobs: Blobs, publisher: Publisher, metrics: Metrics, stop: asyncio.Event
+    photos: Photos,
+    blobs: Blobs,
+    publisher: Publisher,
+    metrics: Metrics,
+    stop: asyncio.Event,
+    *,
+    indexed: Sequence[Indexed],
 ) -> None:
-    """Look again and again until *stop*."""
-    indexing = asyncio.create_task(_ensure_indexes(photos))
+    """Look again and again until *stop*; see to the indexes of the *indexed* stores as well."""
+    indexing = asyncio.create_task(_ensure_indexes(indexed))
     try:
         while not stop.is_set():
             await _one_round(photos, blobs, publisher, metrics, stop)
@@ -100,11 +114,14 @@ async def _one_round(
         log.exception("reconcile.failed", error=str(error))
 
 
-async def _ensure_indexes(photos: Photos) -> None:
+async def _ensure_indexes(stores: Sequence[Indexed]) -> None:
     """Create the indexes beside the work, which on a large collection takes its time."""
     while True:
         try:
-            return await photos.ensure_indexes()
+            for store in stores:
+                await store.ensure_indexes()
         except RetryableError as error:
             log.warning("reconcile.not_indexed", error=error.message)
+        else:
+            return
         await asyncio.sleep(INTERVAL_S)

@@ -14,6 +14,7 @@ from photo_pipeline import __version__
 from photo_pipeline.broker.consume import Delivery, Verdict
 from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.domain.messages import OutcomeEvent
+from photo_pipeline.domain.trace import tracing
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.subscribers import Handle
 from photo_pipeline.worker.retry import DeadLetter, Postpone, Retry, judge
@@ -41,8 +42,11 @@ class SubscriberConsumer:
 
     async def __call__(self, delivery: Delivery) -> Verdict:
         """Handle one delivery and say how to settle it."""
-        with structlog.contextvars.bound_contextvars(
-            subscriber=self.name, photo_id=delivery.correlation_id
+        with (
+            structlog.contextvars.bound_contextvars(
+                subscriber=self.name, photo_id=delivery.correlation_id
+            ),
+            tracing(delivery.headers.get("traceparent")),
         ):
             try:
                 result = await self._handle(delivery)
