@@ -115,12 +115,8 @@ def mount_of(workload: Workload, volume: str) -> str:
 
 def strings(thing: Any) -> Iterator[str]:
     """Yield every string in a rendered object."""
-    match thing:
-        case str():
-            yield thing
-        case dict():
-            for value in thing.values():
-                yield from strings(value)
-        case list() | tuple():
-            for value in thing:
-                yield from strings(value)
+    if isinstance(thing, str):
+        yield thing
+    elif isinstance(thing, dict | list | tuple):
+        for value in thing.values() if isinstance(thing, dict) else thing:
+            yield from strings(value)

@@ -67,7 +67,9 @@ def _needs(photos_per_day: float) -> dict[str, float]:
 
 def _table() -> dict[str, list[str]]:
     _, _, needs = TEXT.partition("## Needs")
-    rows = re.findall(r"^\| ([\w ]+) \| ([\d. ]+) \| ([\d. ]+) \| ([\d. ]+) \|", needs, flags=re.M)
+    rows = re.findall(
+        r"^\| ([\w ]+) \| ([\d. ]+) \| ([\d. ]+) \| ([\d. ]+) \|", needs, flags=re.MULTILINE
+    )
     return {name: values for name, *values in rows}
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -22,6 +21,7 @@ from support.manifests import (
     strings,
     workloads,
 )
+from support.schemas import check_core
 
 # Made by an operator, or by hand before: deploy/README.md says which.
 SECRETS: Final[Mapping[str, Mapping[str, set[str]]]] = {
@@ -40,7 +40,7 @@ OPTIONAL_SECRETS: Final[Mapping[str, set[str]]] = {"photo-webhooks": {"urls", "s
 def _made_secret() -> dict[str, str]:
     run = subprocess.run([DEPLOY / SINGLE_NODE / "make-secret"], capture_output=True, check=True)
     secret = yaml.safe_load(run.stdout)
-    kubernetes_validate.validate(secret, kubernetes_validate.latest_version(), strict=True)
+    check_core(secret)
     assert secret["metadata"] == {"name": "photo-pipeline", "namespace": "photo-pipeline"}
     values: dict[str, str] = secret["stringData"]
     return values

@@ -1,4 +1,4 @@
-"""Custom resources against the schemas of their definitions, as strictly as a server would."""
+"""Kubernetes objects against their schemas, as strictly as a server would."""
 
 import json
 from collections.abc import Iterator
@@ -6,13 +6,22 @@ from pathlib import Path
 from typing import Any, Final
 
 import jsonschema
+import kubernetes_validate  # type: ignore[import-untyped]  # it has no stubs
 
 from support.manifests import Object
+
+LATEST: Final[str] = kubernetes_validate.latest_version()
+"""The newest Kubernetes whose schemas are known."""
 
 SCHEMAS: Final = Path(__file__).parents[1] / "schemas"
 
 # Of Kubernetes alone, or told in a way that JSON Schema does not know.
 _UNKNOWN: Final = frozenset({"nullable", "format", "example", "default"})
+
+
+def check_core(thing: Object, version: str = LATEST) -> None:
+    """Raise if an object of Kubernetes' own kinds is not valid in this version."""
+    kubernetes_validate.validate(thing, version, strict=True)
 
 
 def schema_file(thing: Object) -> Path:
