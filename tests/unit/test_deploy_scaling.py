@@ -1,12 +1,22 @@
 """What scales and what keeps replicas: targets exist, numbers fit, queues are the code's."""
 
+import re
 from typing import Final
 
 import pytest
 
 from photo_pipeline.broker.topology import Names
 from photo_pipeline.domain.pipeline import PIPELINE
-from support.manifests import OVERLAYS, PRODUCTION, SINGLE_NODE, named, of_kind, render, roles
+from support.manifests import (
+    DEPLOY,
+    OVERLAYS,
+    PRODUCTION,
+    SINGLE_NODE,
+    named,
+    of_kind,
+    render,
+    roles,
+)
 
 # What KEDA's documentation names for the trigger "rabbitmq"; its schema leaves it open.
 KEDA_METADATA: Final = frozenset(
@@ -106,3 +116,13 @@ def test_the_single_node_needs_no_definitions() -> None:
     assert {thing["apiVersion"] for thing in render(SINGLE_NODE)} == plain
     for workload in roles(SINGLE_NODE).values():
         assert workload.manifest["spec"]["replicas"] == 1
+
+
+def test_the_guide_tells_how_far_each_scales() -> None:
+    guide = " ".join((DEPLOY / "README.md").read_text().split())
+    (api,) = of_kind(PRODUCTION, "HorizontalPodAutoscaler")
+    assert f"CPU ({api['spec']['minReplicas']} to {api['spec']['maxReplicas']})" in guide
+    for thing in of_kind(PRODUCTION, "ScaledObject"):
+        spec, name = thing["spec"], thing["metadata"]["name"]
+        span = f"{spec['minReplicaCount']} to {spec['maxReplicaCount']}"
+        assert re.search(rf"{name}( and \w+)? {span}|and {name} {span}", guide), name
