@@ -7,8 +7,8 @@ from typing import Any, Final
 import pytest
 
 from photo_pipeline import __version__
+from photo_pipeline.api.following import HEARTBEAT_S
 from photo_pipeline.api.health import health_routes
-from photo_pipeline.api.stream import HEARTBEAT_S
 from photo_pipeline.broker.consume import CANCEL_TIMEOUT_S
 from photo_pipeline.domain.pipeline import PIPELINE
 from photo_pipeline.health import CHECK_TIMEOUT_S
