@@ -27,11 +27,12 @@ check: $(VENV)/.dev ## Linters, types and layers only
 	$(BIN)/lint-imports
 
 lock: $(VENV)/.dev ## Renew the hash locks after a change of pyproject.toml
-	$(BIN)/uv pip compile -q $(LOCK_FLAGS) -o requirements.lock
-	$(BIN)/uv pip compile -q $(LOCK_FLAGS) --extra embedded -o requirements-embedded.lock
-	$(BIN)/uv pip compile -q $(LOCK_FLAGS) --extra embedded --extra dev -o requirements-dev.lock
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) pyproject.toml --extra embedded -o requirements-embedded.lock
+	$(COMPILE) pyproject.toml --extra embedded --extra dev -o requirements-dev.lock
+	echo hatchling | $(COMPILE) - -c requirements-dev.lock -o deploy/container/build.lock
 
-LOCK_FLAGS := pyproject.toml --universal --generate-hashes --no-header \
+COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links
 
 # -- set-up --------------------------------------------------------------------------------
