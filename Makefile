@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 DATA   ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lock clean servers browser
+.PHONY: help demo run test check compose-check lock clean servers browser
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -25,6 +25,9 @@ check: $(VENV)/.dev ## Linters, types and layers only
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+compose-check: $(VENV)/.dev ## With docker: run compose.yml, load it, kill parts of it, clean up
+	$(BIN)/python -m pytest tests/containers --timeout=1800 -s
 
 lock: $(VENV)/.dev ## Renew the hash locks after a change of pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements.lock
