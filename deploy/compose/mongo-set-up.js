@@ -14,19 +14,17 @@ const AUTHENTICATION_FAILED = 18;
 
 const deadline = Date.now() + PATIENCE_MS;
 
-function connected() {
-  for (;;) {
-    try {
-      return connect(URL);
-    } catch (error) {
-      // The shell does not wait for a server that is still starting. A wrong password is final.
-      if (error.code === AUTHENTICATION_FAILED || Date.now() > deadline) throw error;
-      sleep(200);
-    }
+// The shell does not wait for a server that is still starting. A wrong password is final.
+let admin;
+while (!admin) {
+  try {
+    admin = connect(URL);
+  } catch (error) {
+    if (error.code === AUTHENTICATION_FAILED || Date.now() > deadline) throw error;
+    sleep(200);
   }
 }
 
-const admin = connected();
 try {
   admin.adminCommand({ replSetInitiate: { _id: SET, members: [{ _id: 0, host: HOST }] } });
   print("replica set initiated");

@@ -38,13 +38,15 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     run("docker", "build", *more, "--tag", image, "--file", "Containerfile", ".")
     size = json.loads(run("docker", "image", "inspect", image))[0]["Size"]
     tell(f"image of {size / 1e6:.0f} MB")
+    failed = True
     try:
         started = time.monotonic()
         stack.compose("up", "--build", "--detach", "--wait", "--wait-timeout", str(HEALTHY_S))
         tell(f"healthy after {time.monotonic() - started:.1f} s")
         yield stack
+        failed = request.session.testsfailed > 0
     finally:
-        if request.session.testsfailed:
+        if failed:
             tell(stack.compose("ps", "--all"))
             tell(stack.compose("logs", "--tail", "30"))
         stack.compose("down", "--volumes", "--remove-orphans")
