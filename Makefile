@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 DATA   ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lock clean servers browser
+.PHONY: help demo run test check compose-check lock clean servers browser
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -26,12 +26,16 @@ check: $(VENV)/.dev ## Linters, types and layers only
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-lock: $(VENV)/.dev ## Renew the hash locks after a change of pyproject.toml
-	$(BIN)/uv pip compile -q $(LOCK_FLAGS) -o requirements.lock
-	$(BIN)/uv pip compile -q $(LOCK_FLAGS) --extra embedded -o requirements-embedded.lock
-	$(BIN)/uv pip compile -q $(LOCK_FLAGS) --extra embedded --extra dev -o requirements-dev.lock
+compose-check: $(VENV)/.dev ## With docker: run compose.yml, load it, kill parts of it, clean up
+	$(BIN)/python -m pytest tests/containers --timeout=1800 -s
 
-LOCK_FLAGS := pyproject.toml --universal --generate-hashes --no-header \
+lock: $(VENV)/.dev ## Renew the hash locks after a change of pyproject.toml
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) pyproject.toml --extra embedded -o requirements-embedded.lock
+	$(COMPILE) pyproject.toml --extra embedded --extra dev -o requirements-dev.lock
+	echo hatchling | $(COMPILE) - -c requirements-dev.lock -o deploy/container/build.lock
+
+COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links
 
 # -- set-up --------------------------------------------------------------------------------

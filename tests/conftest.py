@@ -1,5 +1,6 @@
 """Fixtures for tests on real servers."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -9,13 +10,17 @@ import structlog
 
 from photo_pipeline.embedded.launcher import EmbeddedServers, embedded_servers
 from photo_pipeline.settings import Settings, read_settings
+from support.brokers import BROKER_VARIABLE, servers_with_broker
 from support.processes import Fleet, Space
 
 
 @pytest.fixture(scope="session")
 async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedServers]:
     """A private RabbitMQ and MongoDB for the whole run. A missing one is a failure, no skip."""
-    async with embedded_servers(tmp_path_factory.mktemp("servers")) as servers:
+    folder = tmp_path_factory.mktemp("servers")
+    broker = os.environ.get(BROKER_VARIABLE)
+    running = servers_with_broker(broker, folder) if broker else embedded_servers(folder)
+    async with running as servers:
         yield servers
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import aiohttp
 
@@ -79,6 +79,13 @@ class RoleProcess:
         """Ask it to stop; return its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return await asyncio.wait_for(self.process.wait(), 60)
+
+
+class Served(Protocol):
+    """Wherever an API is."""
+
+    @property
+    def url(self) -> str: ...
 
 
 class Fleet:
@@ -163,7 +170,7 @@ class Fleet:
 
         await until(asked)
 
-    async def upload(self, api: RoleProcess, path: Path, **fields: str) -> str:
+    async def upload(self, api: Served, path: Path, **fields: str) -> str:
         """Upload a file and return the photo's id."""
         form = aiohttp.FormData()
         form.add_field("file", io.BytesIO(path.read_bytes()), filename=path.name)
@@ -174,16 +181,14 @@ class Fleet:
             assert answer.status == 202, body
             return str(body["id"])
 
-    async def status(self, api: RoleProcess, photo_id: str, wait_s: float = 0) -> dict[str, Any]:
+    async def status(self, api: Served, photo_id: str, wait_s: float = 0) -> dict[str, Any]:
         """Return the status document."""
         async with self.http.get(f"{api.url}/status/{photo_id}", params={"wait": wait_s}) as answer:
             document: dict[str, Any] = await answer.json()
             assert answer.status == 200, document
             return document
 
-    async def outcome(
-        self, api: RoleProcess, photo_id: str, within_s: float = 60
-    ) -> dict[str, Any]:
+    async def outcome(self, api: Served, photo_id: str, within_s: float = 60) -> dict[str, Any]:
         """Return the status document once the photo has reached its outcome."""
 
         async def ended() -> dict[str, Any] | None:
@@ -195,7 +200,7 @@ class Fleet:
         return document
 
     async def outcomes(
-        self, api: RoleProcess, ids: Sequence[str], within_s: float = 120
+        self, api: Served, ids: Sequence[str], within_s: float = 120
     ) -> list[dict[str, Any]]:
         """Return all status documents once every photo has reached its outcome."""
         return await asyncio.gather(*(self.outcome(api, i, within_s) for i in ids))
