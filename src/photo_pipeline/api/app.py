@@ -27,8 +27,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the API is made of."""
+    """What the API is made of; *asyncapi* is the contract of the messages, as JSON text."""
 
+    asyncapi: str
     photos: Photos
     blobs: Blobs
     publisher: Publisher
@@ -42,6 +43,7 @@ class Parts:
 def make_app(parts: Parts) -> web.Application:
     """Return the application; it opens nothing by itself."""
     app = web.Application(middlewares=[observe], client_max_size=parts.limits.upload_bytes)
+    app[keys.ASYNCAPI] = parts.asyncapi
     app[keys.PHOTOS] = parts.photos
     app[keys.BLOBS] = parts.blobs
     app[keys.PUBLISHER] = parts.publisher

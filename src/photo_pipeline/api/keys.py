@@ -15,6 +15,7 @@ from photo_pipeline.metrics import Metrics
 from photo_pipeline.storage.blobs import Blobs
 from photo_pipeline.storage.photos import Photos
 
+ASYNCAPI: Final = web.AppKey("asyncapi", str)
 BACKGROUND: Final = web.AppKey("background", Background)
 BLOBS: Final = web.AppKey("blobs", Blobs)
 FEED: Final = web.AppKey("feed", Feed)

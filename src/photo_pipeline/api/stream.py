@@ -6,16 +6,16 @@ replica serves and whatever hints were lost.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiohttp import WSCloseCode, web
 
 from photo_pipeline.api import keys
 from photo_pipeline.api.feed import Inbox
+from photo_pipeline.api.frames import Snapshot
 from photo_pipeline.domain.document import status_document
 from photo_pipeline.domain.messages import StatusEvent, status_events
 from photo_pipeline.domain.photo import Photo
@@ -127,13 +127,8 @@ async def next_look(inbox: Inbox, timeout_s: float) -> StatusEvent | None:
 
 def snapshot(photo: Photo) -> str:
     """Return the first frame of a stream."""
-    frame: dict[str, Any] = {
-        "type": "snapshot",
-        "photo_id": photo.id,
-        "revision": photo.revision,
-        "photo": status_document(photo).model_dump(mode="json"),
-    }
-    return json.dumps(frame)
+    frame = Snapshot(photo_id=photo.id, revision=photo.revision, photo=status_document(photo))
+    return frame.model_dump_json()
 
 
 async def close_streams(app: web.Application) -> None:
