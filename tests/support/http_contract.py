@@ -118,12 +118,16 @@ def _causes(error: BaseException | None) -> Iterator[str]:
         error = error.__cause__
 
 
+def _text(body: bytes, **_parameters: str) -> str:
+    return body.decode()
+
+
 @cache
 def http_contract() -> HttpContract:
     """Return the one contract of all tests in this process."""
     document = json.loads(openapi_document())
     config = Config(
-        extra_media_type_deserializers={PROBLEM_JSON: json.loads, OPEN_METRICS: bytes.decode},
+        extra_media_type_deserializers={PROBLEM_JSON: json.loads, OPEN_METRICS: _text},
         # What the document does not tell must not be answered: both are of the same version.
         additional_properties_default_policy="forbid",
     )
