@@ -87,8 +87,9 @@ async def test_every_answer_that_is_promised_is_given(fleet: Fleet, space: Space
     ids = {"done": await fleet.upload(api, PHOTO), "failed": await _truncated(fleet, api)}
     assert (await fleet.outcome(api, ids["done"]))["status"] == "done"
     assert (await fleet.outcome(api, ids["failed"]))["status"] == "failed"
-    async with fleet.http.ws_connect(f"{api.url}/ws/{ids['done']}") as socket:
-        await socket.receive()
+    mine = {"X-Request-ID": "mine"}
+    async with fleet.http.ws_connect(f"{api.url}/ws/{ids['done']}", headers=mine) as socket:
+        assert socket._response.headers["X-Request-ID"] == "mine"
     assert await api.terminate() == 0
     api = await fleet.start_api(environment={"PHOTO_MAX_UPLOAD_BYTES": "200000"})
     ids["waiting"] = await fleet.upload(api, PHOTO)

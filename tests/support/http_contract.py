@@ -94,8 +94,7 @@ class HttpContract:
         described = operation["responses"].get(str(answer.status_code))
         assert described is not None, f"{name} tells nothing of {answer.status_code}: {answer}"
         missing = [h for h in described.get("headers", {}) if h not in answer.headers]
-        if answer.status_code != SWITCHING:  # the handshake is aiohttp's own
-            assert not missing, f"{name} tells of {missing} at {answer.status_code}"
+        assert not missing, f"{name} tells of {missing} at {answer.status_code}"
         if "content" not in described:
             assert not answer.data, f"{name} tells of no body at {answer.status_code}"
         else:

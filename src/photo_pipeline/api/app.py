@@ -12,7 +12,7 @@ from photo_pipeline.api import keys
 from photo_pipeline.api.background import Background
 from photo_pipeline.api.feed import Feed
 from photo_pipeline.api.limits import Limits
-from photo_pipeline.api.middleware import observe, set_security_headers
+from photo_pipeline.api.middleware import observe, set_request_id, set_security_headers
 from photo_pipeline.api.routes import routes
 from photo_pipeline.api.stream import close_streams
 from photo_pipeline.broker.publisher import Publisher
@@ -56,6 +56,7 @@ def make_app(parts: Parts) -> web.Application:
     app[keys.STOPPING] = asyncio.Event()
     app[keys.STREAMS] = set()
     app.add_routes(routes(parts.metrics))
+    app.on_response_prepare.append(set_request_id)
     app.on_response_prepare.append(set_security_headers)
     app.on_shutdown.append(_stop_waiting)
     app.on_shutdown.append(close_streams)
