@@ -10,6 +10,7 @@ import structlog
 
 from photo_pipeline import __version__, subscribers
 from photo_pipeline.api.app import Parts, make_app, serving
+from photo_pipeline.api.asyncapi import asyncapi_document
 from photo_pipeline.api.everything import sequencing
 from photo_pipeline.api.feed import Feed
 from photo_pipeline.api.limits import Limits
@@ -55,6 +56,7 @@ async def api_role(shared: Shared) -> AsyncIterator[Address]:
         ) as link:
             app = make_app(
                 Parts(
+                    asyncapi=asyncapi_document(shared.names, shared.topology),
                     photos=shared.photos,
                     blobs=shared.blobs,
                     publisher=shared.publisher,

@@ -17,6 +17,7 @@ import aiohttp
 
 from photo_pipeline.embedded.launcher import EmbeddedServers
 from photo_pipeline.embedded.ports import free_ports
+from support.http_contract import checking, http_contract
 from support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +95,8 @@ class Fleet:
     def __init__(self, space: Space) -> None:
         self._space = space
         self._processes: list[RoleProcess] = []
-        self.http = aiohttp.ClientSession()
+        # Whatever a test asks an API for, the OpenAPI document must tell of the answer.
+        self.http = aiohttp.ClientSession(trace_configs=[checking(http_contract())])
 
     async def __aenter__(self) -> Self:
         return self

@@ -13,7 +13,7 @@ from photo_pipeline.api.background import Background
 from photo_pipeline.api.everything import Hub
 from photo_pipeline.api.feed import Feed
 from photo_pipeline.api.limits import Limits
-from photo_pipeline.api.middleware import observe, set_security_headers
+from photo_pipeline.api.middleware import observe, set_request_id, set_security_headers
 from photo_pipeline.api.rates import Rates
 from photo_pipeline.api.routes import routes
 from photo_pipeline.api.stream import close_streams
@@ -30,8 +30,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the API is made of."""
+    """What the API is made of; *asyncapi* is the contract of the messages, as JSON text."""
 
+    asyncapi: str
     photos: Photos
     blobs: Blobs
     publisher: Publisher
@@ -49,6 +50,7 @@ class Parts:
 def make_app(parts: Parts) -> web.Application:
     """Return the application; it opens nothing by itself."""
     app = web.Application(middlewares=[observe], client_max_size=parts.limits.upload_bytes)
+    app[keys.ASYNCAPI] = parts.asyncapi
     app[keys.PHOTOS] = parts.photos
     app[keys.BLOBS] = parts.blobs
     app[keys.PUBLISHER] = parts.publisher
@@ -65,6 +67,7 @@ def make_app(parts: Parts) -> web.Application:
     app[keys.STOPPING] = asyncio.Event()
     app[keys.STREAMS] = set()
     app.add_routes(routes(parts.metrics))
+    app.on_response_prepare.append(set_request_id)
     app.on_response_prepare.append(set_security_headers)
     app.on_shutdown.append(_stop_waiting)
     app.on_shutdown.append(close_streams)

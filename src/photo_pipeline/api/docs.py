@@ -1,4 +1,4 @@
-"""The pages that explain the API: ``/docs`` (Swagger UI) and ``/openapi.json``.
+"""The pages that explain the API: ``/docs`` (Swagger UI), ``/openapi.json``, ``/asyncapi.json``.
 
 Everything is served from the package itself: a reader's browser asks no other host.
 """
@@ -14,6 +14,7 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.helpers import ETag
 
+from photo_pipeline.api import keys
 from photo_pipeline.api.openapi import openapi_document
 
 _SOURCES: Final = {
@@ -60,6 +61,7 @@ def docs_routes() -> list[web.RouteDef]:
         web.get("/docs", get_docs),
         web.get("/docs/{asset}", get_docs_asset),
         web.get("/openapi.json", get_openapi),
+        web.get("/asyncapi.json", get_asyncapi),
     ]
 
 
@@ -83,6 +85,12 @@ async def get_docs_asset(request: web.Request) -> web.StreamResponse:
 async def get_openapi(request: web.Request) -> web.StreamResponse:
     """Answer the OpenAPI document."""
     document = await asyncio.to_thread(openapi_document)
+    return _response(request, document.encode(), "application/json", _ASK_AGAIN)
+
+
+async def get_asyncapi(request: web.Request) -> web.StreamResponse:
+    """Answer the AsyncAPI document."""
+    document = request.app[keys.ASYNCAPI]
     return _response(request, document.encode(), "application/json", _ASK_AGAIN)
 
 

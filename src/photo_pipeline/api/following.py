@@ -6,13 +6,13 @@ were lost.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from photo_pipeline.api.feed import Inbox
+from photo_pipeline.api.frames import Snapshot
 from photo_pipeline.domain.document import status_document
 from photo_pipeline.domain.messages import StatusEvent, status_events
 from photo_pipeline.domain.photo import Photo
@@ -41,13 +41,8 @@ def event_frame(event: StatusEvent) -> Frame:
 
 def snapshot_frame(photo: Photo) -> Frame:
     """Return the first frame of a stream that does not resume."""
-    frame: dict[str, Any] = {
-        "type": "snapshot",
-        "photo_id": photo.id,
-        "revision": photo.revision,
-        "photo": status_document(photo).model_dump(mode="json"),
-    }
-    return Frame(photo.revision, json.dumps(frame))
+    frame = Snapshot(photo_id=photo.id, revision=photo.revision, photo=status_document(photo))
+    return Frame(photo.revision, frame.model_dump_json())
 
 
 def read_revision(text: str | None, what: str) -> int | None:

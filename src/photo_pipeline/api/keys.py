@@ -20,6 +20,7 @@ from photo_pipeline.metrics import Metrics
 from photo_pipeline.storage.blobs import Blobs
 from photo_pipeline.storage.photos import Photos
 
+ASYNCAPI: Final = web.AppKey("asyncapi", str)
 BACKGROUND: Final = web.AppKey("background", Background)
 BLOBS: Final = web.AppKey("blobs", Blobs)
 CountQueues = Callable[[Iterable[str]], Awaitable[dict[str, QueueCount]]]

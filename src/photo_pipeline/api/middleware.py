@@ -14,6 +14,7 @@ from photo_pipeline.api.problems import problem_of
 log = structlog.get_logger()
 
 REQUEST_ID: Final = "X-Request-ID"
+_REQUEST_ID: Final = web.RequestKey("request_id", str)
 _QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds
 
 _SECURITY_HEADERS: Final = {
@@ -27,14 +28,13 @@ _SECURITY_HEADERS: Final = {
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer problems as problem details, count the request and log it."""
     request_id = request.headers.get(REQUEST_ID, "")[:64] or uuid4().hex
+    request[_REQUEST_ID] = request_id
     started = time.perf_counter()
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         try:
             response = await handler(request)
         except Exception as error:  # noqa: BLE001  # told as a problem, never a bare 500
             response = problem_of(request, error)
-        if not response.prepared:
-            response.headers[REQUEST_ID] = request_id
         _count(request, response, time.perf_counter() - started)
     return response
 
@@ -55,6 +55,12 @@ def _count(request: web.Request, response: web.StreamResponse, seconds: float) -
         status=response.status,
         ms=round(seconds * 1000, 1),
     )
+
+
+async def set_request_id(request: web.Request, response: web.StreamResponse) -> None:
+    """Set on every answer just before it goes out: a handler may send it by itself."""
+    if _REQUEST_ID in request:  # an unknown Expect is refused before any middleware
+        response.headers[REQUEST_ID] = request[_REQUEST_ID]
 
 
 async def set_security_headers(_: web.Request, response: web.StreamResponse) -> None:

@@ -43,6 +43,7 @@ Times are RFC 3339 in UTC; widths and heights are displayed pixels.
 - An error is a problem detail (RFC 9457). \
 Go by its `code`, which is stable; `detail` is for people. \
 One with `503` says in `Retry-After` when to try again.
+- What goes over RabbitMQ and over WebSockets, [/asyncapi.json](/asyncapi.json) describes.
 
 These may be answered anywhere:
 

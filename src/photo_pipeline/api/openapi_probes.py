@@ -17,7 +17,12 @@ HEALTHZ: Final = parts.operation(
             "Alive.",
             {
                 parts.JSON: MediaType(
-                    media_type_schema=Schema(type=DataType.OBJECT), example={"status": "ok"}
+                    media_type_schema=Schema(
+                        type=DataType.OBJECT,
+                        required=["status"],
+                        properties={"status": Schema(type=DataType.STRING, enum=["ok"])},
+                    ),
+                    example={"status": "ok"},
                 )
             },
         )

@@ -24,6 +24,10 @@ CONFIRM_TIMEOUT_S: Final = 5.0  # a frozen broker holds a confirm back for ever
 PATIENCE_S: Final = 15.0  # a broker restart takes about 5 s; reconnecting a little more
 PAUSE_S: Final = 0.25
 
+CONTENT_TYPE: Final = "application/json"
+CONTENT_ENCODING: Final = "utf-8"
+DELIVERY_MODE: Final = DeliveryMode.PERSISTENT
+
 Headers = Mapping[str, Any]
 
 
@@ -159,9 +163,9 @@ def _message(
 ) -> Message:
     return Message(
         body,
-        delivery_mode=DeliveryMode.PERSISTENT,
-        content_type="application/json",
-        content_encoding="utf-8",
+        delivery_mode=DELIVERY_MODE,
+        content_type=CONTENT_TYPE,
+        content_encoding=CONTENT_ENCODING,
         message_id=_short(message_id) or str(uuid4()),
         correlation_id=_short(correlation_id),
         app_id=f"photo-pipeline/{__version__}",

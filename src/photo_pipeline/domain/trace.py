@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 
 def trace_of(header: object) -> str:
     """Return the trace to go on with: the one in *header*, or a new one if it holds none."""
-    if isinstance(header, str) and _TRACEPARENT.fullmatch(header):
+    if isinstance(header, str) and TRACEPARENT.fullmatch(header):
         return header
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 

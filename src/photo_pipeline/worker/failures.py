@@ -12,6 +12,7 @@ from photo_pipeline import __version__
 from photo_pipeline.broker.consume import Delivery, Verdict
 from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.domain import changes
+from photo_pipeline.domain.headers import DeadLetterHeaders
 from photo_pipeline.domain.messages import describe_body
 from photo_pipeline.domain.photo import Photo, StageError, utc_now
 from photo_pipeline.domain.status import StageStatus
@@ -149,11 +150,9 @@ class Failures:
             key=self.stage,
             message_id=f"{job.photo_id}:{job.message.run}:{self.stage}:dead",
             photo_id=job.photo_id,
-            headers={
-                **self._reason(told.code, told.message, error),
-                "x-attempt": job.message.attempt,
-                "traceparent": job.traceparent,
-            },
+            headers=self._reason(
+                told.code, told.message, error, job.traceparent, attempt=job.message.attempt
+            ),
         )
 
     async def bury_malformed(self, delivery: Delivery, error: MalformedMessageError) -> Verdict:
@@ -165,21 +164,33 @@ class Failures:
                 key=self.stage,
                 message_id=delivery.message_id,
                 photo_id=delivery.correlation_id,
-                headers={
-                    **self._reason(error.code, error.message, error),
-                    "traceparent": trace_of(delivery.headers.get("traceparent")),
-                },
+                headers=self._reason(
+                    error.code,
+                    error.message,
+                    error,
+                    trace_of(delivery.headers.get("traceparent")),
+                ),
             )
         except Exception as trouble:  # noqa: BLE001  # the message must survive any trouble
             log.warning("message.returned", error=str(trouble))
             return Verdict.AGAIN
         return Verdict.ACK
 
-    def _reason(self, code: str, text: str, error: Exception) -> dict[str, Any]:
-        return {
-            "x-error-code": code,
-            "x-error-message": text[:_MESSAGE],
-            "x-error-traceback": "".join(traceback.format_exception(error))[-_TRACEBACK:],
-            "x-worker": self.worker,
-            "x-version": __version__,
-        }
+    def _reason(
+        self,
+        code: str,
+        text: str,
+        error: Exception,
+        traceparent: str,
+        *,
+        attempt: int | None = None,
+    ) -> dict[str, Any]:
+        return DeadLetterHeaders(
+            code=code,
+            message=text[:_MESSAGE],
+            traceback="".join(traceback.format_exception(error))[-_TRACEBACK:],
+            worker=self.worker,
+            version=__version__,
+            traceparent=traceparent,
+            attempt=attempt,
+        ).encode()

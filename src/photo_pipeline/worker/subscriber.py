@@ -13,15 +13,14 @@ import structlog
 from photo_pipeline import __version__
 from photo_pipeline.broker.consume import Delivery, Verdict
 from photo_pipeline.broker.publisher import Publisher
+from photo_pipeline.domain.headers import ATTEMPT, DeadLetterHeaders, RepeatHeaders
 from photo_pipeline.domain.messages import OutcomeEvent
-from photo_pipeline.domain.trace import tracing
+from photo_pipeline.domain.trace import trace_of, tracing
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.subscribers import Handle
 from photo_pipeline.worker.retry import DeadLetter, Postpone, Retry, judge
 
 log = structlog.get_logger()
-
-ATTEMPT_HEADER: Final = "x-attempt"
 
 _REMEMBERED: Final = 10_000
 """Event ids kept to drop repeats, which come within seconds of the first. A subscriber for
@@ -88,13 +87,13 @@ class SubscriberConsumer:
                     key=self.key,
                     message_id=delivery.message_id,
                     photo_id=delivery.correlation_id,
-                    headers={
-                        "x-error-code": told.code,
-                        "x-error-message": told.message,
-                        "x-version": __version__,
-                        "traceparent": delivery.headers.get("traceparent"),
-                        ATTEMPT_HEADER: attempt,
-                    },
+                    headers=DeadLetterHeaders(
+                        code=told.code,
+                        message=told.message,
+                        version=__version__,
+                        traceparent=trace_of(delivery.headers.get("traceparent")),
+                        attempt=attempt,
+                    ).encode(),
                 )
                 return "failed"
 
@@ -105,11 +104,13 @@ class SubscriberConsumer:
             delay_s=delay_s,
             message_id=delivery.message_id,
             photo_id=delivery.correlation_id,
-            headers={ATTEMPT_HEADER: attempt, "traceparent": delivery.headers.get("traceparent")},
+            headers=RepeatHeaders(
+                attempt=attempt, traceparent=trace_of(delivery.headers.get("traceparent"))
+            ).encode(),
         )
 
 
 def _attempt(delivery: Delivery) -> int:
     # Only our own repeats carry the header; whatever else stands there is a first attempt.
-    value = delivery.headers.get(ATTEMPT_HEADER)
+    value = delivery.headers.get(ATTEMPT)
     return value if isinstance(value, int) and value >= 1 else 1

@@ -1,0 +1,173 @@
+"""Every answer that the OpenAPI document promises, provoked; each is checked as it comes.
+
+The check itself hangs on the client of every ``Fleet``: see ``support.http_contract``.
+"""
+
+import asyncio
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+
+from support.http_contract import Answered, HttpContract, http_contract
+from support.processes import SAMPLES, Fleet, RoleProcess, Space
+from support.waiting import until
+
+PHOTO = SAMPLES / "cat-small.jpg"
+LARGE = SAMPLES / "dandelion-16mp.jpg"
+NOBODY = "mongodb://127.0.0.1:1/none"
+
+UNPROVOKED = {
+    ("uploadPhoto", 408): "takes a minute of silence",
+}
+"""What is promised and not provoked here, with the reason; nor is 500, which is a bug."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A request and the status with which it must be answered; ``{done}`` is a photo's id."""
+
+    status: int
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    method: str = "GET"
+
+
+FILES = [
+    case
+    for path in ("/photos/{done}/original", "/photos/{done}/640")
+    for case in (
+        Case(200, path),
+        Case(200, path, method="HEAD"),
+        Case(206, path, {"Range": "bytes=0-9"}),
+        Case(304, path, {"If-None-Match": "*"}),
+        Case(412, path, {"If-Match": '"other"'}),
+        Case(416, path, {"Range": "bytes=99999999-"}),
+    )
+]
+
+CASES = [
+    *FILES,
+    Case(404, "/photos/nothing/original"),
+    Case(404, "/photos/nothing/640"),
+    Case(404, "/photos/{done}/poster"),
+    Case(404, "/photos/{lost}/original"),
+    Case(409, "/photos/{waiting}/640"),
+    Case(200, "/status/{done}"),
+    Case(200, "/status/{failed}/"),
+    Case(200, "/status/{waiting}", method="HEAD"),
+    Case(304, "/status/{done}", {"If-None-Match": "*"}),
+    Case(400, "/status/{done}?wait=soon"),
+    Case(404, "/status/nothing"),
+    Case(405, "/status/{done}", method="PUT"),
+    Case(400, "/ws/{done}"),
+    Case(400, "/ws/{done}?since=-1"),
+    Case(404, "/ws/nothing"),
+    Case(200, "/healthz"),
+    Case(200, "/readyz"),
+    Case(200, "/metrics"),
+    Case(200, "/metrics", {"Accept": "application/openmetrics-text"}),
+]
+
+UPLOADS: list[tuple[int, bytes, Mapping[str, str]]] = [
+    (202, PHOTO.read_bytes(), {"metadata": '{"album": "cats"}', "focal_point": "0.5,0.25"}),
+    (400, PHOTO.read_bytes(), {"focal_point": "2,0"}),
+    (413, bytes(300_000), {}),
+    (415, b"<html></html>", {}),
+    (422, b"", {}),
+]
+
+
+async def test_every_answer_that_is_promised_is_given(fleet: Fleet, space: Space) -> None:
+    contract = http_contract()
+    contract.seen.clear()
+    api = await fleet.start_api("api,workers", environment={"PHOTO_MAX_UPLOAD_BYTES": "200000"})
+    ids = {"done": await fleet.upload(api, PHOTO), "failed": await _truncated(fleet, api)}
+    assert (await fleet.outcome(api, ids["done"]))["status"] == "done"
+    assert (await fleet.outcome(api, ids["failed"]))["status"] == "failed"
+    mine = {"X-Request-ID": "mine"}
+    async with fleet.http.ws_connect(f"{api.url}/ws/{ids['done']}", headers=mine) as socket:
+        assert socket._response.headers["X-Request-ID"] == "mine"
+    assert await api.terminate() == 0
+    api = await fleet.start_api(environment={"PHOTO_MAX_UPLOAD_BYTES": "200000"})
+    ids["waiting"] = await fleet.upload(api, PHOTO)
+    ids["lost"] = await fleet.upload(api, PHOTO)
+    next(path for path in space.files() if ids["lost"] in path.parts).unlink()
+    for case in CASES:
+        await _ask(fleet, api, case, ids)
+    for status, content, fields in UPLOADS:
+        assert await _upload(fleet, api, content, fields) == status
+    await _without_the_database(fleet)
+    _check_complete(contract)
+
+
+async def _ask(fleet: Fleet, api: RoleProcess, case: Case, ids: Mapping[str, str]) -> None:
+    url = f"{api.url}{case.path.format(**ids)}"
+    async with fleet.http.request(case.method, url, headers=case.headers) as answer:
+        assert answer.status == case.status, (case, await answer.text(errors="replace"))
+
+
+async def _upload(fleet: Fleet, api: RoleProcess, content: bytes, fields: Mapping[str, str]) -> int:
+    form = aiohttp.FormData()
+    for name, value in fields.items():
+        form.add_field(name, value)
+    form.add_field("file", io.BytesIO(content), filename="photo.jpg")
+    async with fleet.http.post(f"{api.url}/upload/", data=form) as answer:
+        return answer.status
+
+
+async def _truncated(fleet: Fleet, api: RoleProcess) -> str:
+    form = aiohttp.FormData()
+    form.add_field("file", io.BytesIO(PHOTO.read_bytes()[:20_000]), filename="photo.jpg")
+    async with fleet.http.post(f"{api.url}/upload/", data=form) as answer:
+        return str((await answer.json())["id"])
+
+
+async def _without_the_database(fleet: Fleet) -> None:
+    api = await fleet.start_api(environment={"PHOTO_MONGO_URL": NOBODY}, ready=False)
+
+    async def listening() -> bool:
+        try:
+            async with fleet.http.get(f"{api.url}/healthz") as answer:
+                return answer.status == 200
+        except aiohttp.ClientConnectorError:
+            return False
+
+    await until(listening)
+    paths = ("/status/a", "/photos/a/original", "/photos/a/640", "/ws/a", "/readyz")
+    await asyncio.gather(*(_ask(fleet, api, Case(503, path), {}) for path in paths))
+    assert await _upload(fleet, api, PHOTO.read_bytes(), {}) == 503
+
+
+def _check_complete(contract: HttpContract) -> None:
+    provoked = {operation for operation, _ in contract.seen}
+    promised = {
+        (operation["operationId"], int(status))
+        for item in contract.document["paths"].values()
+        for operation in item.values()
+        for status in operation["responses"]
+        if operation["operationId"] in provoked and status != "500"
+    }
+    assert promised - contract.seen == set(UNPROVOKED) & promised
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (Answered(418, {}, "text/plain", b"tea"), "tells nothing of 418"),
+        (Answered(200, {}, "application/json", b"{}"), "X-Request-ID"),
+        (Answered(200, {"X-Request-ID": "1"}, "text/html", b"<p>"), "no text/html"),
+        (Answered(200, {"X-Request-ID": "1"}, "application/json", b"{}"), "required property"),
+        (
+            Answered(
+                200, {"X-Request-ID": "1"}, "application/json", b'{"status": "ok", "more": 1}'
+            ),
+            "Additional properties",
+        ),
+    ],
+)
+def test_what_is_not_promised_is_found(answer: Answered, complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        http_contract().check("GET", "/healthz", answer)
