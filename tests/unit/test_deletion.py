@@ -112,13 +112,29 @@ async def test_a_photo_deleted_in_another_run_leaves_nothing() -> None:
         await _check(world, photo, (n, world.scissors.names[n - 1]))
 
 
+async def test_an_attempt_that_fails_after_it_has_written_leaves_nothing() -> None:
+    world, photo = await _world(WELL)
+    write = world.blobs.write
+
+    async def torn(key: str, data: bytes) -> None:
+        for action in _delete(world, photo):
+            action()
+        await write(key, data)
+        raise BlobUnavailableError("EIO")
+
+    world.blobs.write = torn  # type: ignore[method-assign]
+    await world.run()
+    await _check(world, photo, world.scissors.names)
+    assert world.publisher.delays_s == []
+
+
 async def test_while_the_storage_is_away_the_message_stays_until_the_bytes_are_taken_back() -> None:
     world, photo = await _world(WELL)
     body = world.publisher.queues["first"].popleft()
     world.entomb(photo.id)
     away = FakeBlobs()
 
-    async def broken(_: str) -> None:
+    async def broken(prefix: str) -> None:
         raise BlobUnavailableError("EIO")
 
     away.delete_under = broken  # type: ignore[method-assign]

@@ -113,7 +113,7 @@ async def test_a_run_begins_anew_and_keeps_what_was_made_before() -> None:
     assert (photo.status, photo.run, photo.revision) == (PhotoStatus.QUEUED, 2, before.revision + 1)
     assert photo.timeline[-1].type is EventType.PHOTO_QUEUED
     assert photo.preset == preset
-    assert photo.error is photo.finished_at is None
+    assert (photo.error, photo.finished_at) == (None, None)
     assert photo.stages["first"] == DONE
     second, third = photo.stages["second"], photo.stages["third"]
     assert (second.status, second.attempts, second.error) == (StageStatus.PENDING, 0, None)

@@ -254,15 +254,14 @@ class FileUpload:
 
 def _remove_tree(folder: Path) -> None:
     """Remove *folder* durably, also while somebody else removes it or writes into it."""
-    for tries_left in reversed(range(_REMOVE_TRIES)):
-        if not folder.exists():
-            break
+    tries_left = _REMOVE_TRIES
+    while folder.exists():
         try:
             shutil.rmtree(folder)
-        except FileNotFoundError:  # somebody else removes it too: once more takes the rest
-            if not tries_left:
-                raise
+        except FileNotFoundError:
+            continue  # somebody else removes it too, so there is ever less
         except OSError as error:  # a late writer: once more takes that too
+            tries_left -= 1
             if error.errno != errno.ENOTEMPTY or not tries_left:
                 raise
     if folder.parent.exists():
