@@ -106,8 +106,9 @@ _INDEXES: Final[Sequence[IndexModel]] = (
 )
 
 _STANDINGS: Final[Sequence[Document]] = (
-    # The second condition lets the server use the index, which holds all it needs.
-    {"$match": {"position.status": {"$in": _NOT_AT_THEIR_END}, **_AT_A_STAGE}},
+    # The second condition lets the server use the index, which holds all it needs; it reads the
+    # documents all the same if asked whether there is a stage ($exists).
+    {"$match": {"position.status": {"$in": _NOT_AT_THEIR_END}, "position.stage": {"$gt": ""}}},
     {
         "$group": {
             "_id": {"stage": "$position.stage", "status": "$position.status"},
