@@ -32,7 +32,7 @@
       + FieldTooLargeError         a form field is too long
       + UnknownPresetError         no preset of this name
       + UnknownStageError          no stage of this name
-      + PreconditionFailedError    If-Match or If-Unmodified-Since does not hold
+      + PreconditionFailedError    If-Match does not hold
       + RangeNotSatisfiableError   the asked-for bytes lie behind the end
       + StalledUploadError         the body stopped coming
       + BodyTooLargeError          more bytes than allowed

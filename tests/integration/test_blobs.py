@@ -1,6 +1,8 @@
 """One suite over the fake and the real blob store."""
 
+import asyncio
 import os
+from collections import Counter
 from contextlib import aclosing
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from photo_pipeline.storage.blobs import (
     FileBlobs,
     open_blobs,
     original_key,
+    photo_prefixes,
     rendition_key,
     safe_name,
 )
@@ -107,6 +110,92 @@ async def test_deleting_is_final_and_may_repeat(blobs: Blobs) -> None:
     await blobs.delete(KEY)
     with pytest.raises(MissingBlobError):
         await blobs.read(KEY)
+
+
+async def test_the_size_is_that_of_the_bytes(blobs: Blobs) -> None:
+    assert await blobs.size(KEY) is None
+    await blobs.write(KEY, b"bytes")
+    assert await blobs.size(KEY) == 5
+
+
+async def test_everything_of_one_photo_goes_and_nothing_of_another(blobs: Blobs) -> None:
+    mine, other = "0192-aaff", "0192-bbff"  # in the same shard
+    longer = f"{mine}0"  # begins alike, but is no folder below
+    keys = {
+        photo_id: [
+            original_key(photo_id, "a.jpg"),
+            rendition_key(photo_id, "r1", "640", "jpg"),
+            rendition_key(photo_id, "r2", "640", "jpg"),
+            rendition_key(photo_id, "r2", "320", "webp"),
+        ]
+        for photo_id in (mine, other, longer)
+    }
+    for key in [key for each in keys.values() for key in each]:
+        await blobs.write(key, b"bytes")
+    for _ in range(2):
+        for prefix in photo_prefixes(mine):
+            await blobs.delete_under(prefix)
+    assert [await blobs.size(key) for key in keys[mine]] == [None] * 4
+    for photo_id in (other, longer):
+        assert [await blobs.size(key) for key in keys[photo_id]] == [5] * 4
+
+
+async def test_deleting_leaves_no_folder_of_the_photo(tmp_path: Path) -> None:
+    blobs = FileBlobs(tmp_path)
+    await blobs.write(rendition_key("photo-ab", "r1", "640", "jpg"), b"bytes")
+    for prefix in photo_prefixes("photo-ab"):
+        await blobs.delete_under(prefix)
+    assert list((tmp_path / "renditions" / "ab").iterdir()) == []
+
+
+async def test_writers_and_erasers_at_once_leave_whole_blobs_or_none(tmp_path: Path) -> None:
+    """A late writer meets the eraser: either may win, and what is lost is told as such."""
+    blobs = FileBlobs(tmp_path)
+    _, prefix = photo_prefixes("photo-ab")
+    outcomes: Counter[str] = Counter()
+
+    async def write(n: int) -> None:
+        key = rendition_key("photo-ab", f"r{n % 7}", str(n % 3), "jpg")
+        try:
+            await blobs.write(key, bytes(1000))
+            outcomes["written"] += 1
+        except BlobUnavailableError:
+            outcomes["refused"] += 1
+
+    async def erase() -> None:
+        try:
+            await blobs.delete_under(prefix)
+            outcomes["erased"] += 1
+        except BlobUnavailableError:
+            outcomes["not erased"] += 1
+
+    for _ in range(20):
+        await asyncio.gather(*(write(n) for n in range(20)), erase(), erase(), erase())
+    assert outcomes["written"]
+    assert outcomes["erased"]
+    sizes = [p.stat().st_size for p in tmp_path.rglob("*") if p.is_file()]
+    assert set(sizes) <= {1000}
+    await blobs.delete_under(prefix)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+async def test_erasers_at_once_do_not_fail_one_another(tmp_path: Path) -> None:
+    blobs = FileBlobs(tmp_path)
+    _, prefix = photo_prefixes("photo-ab")
+    for _ in range(10):
+        for n in range(30):
+            await blobs.write(rendition_key("photo-ab", f"r{n}", "640", "jpg"), b"bytes")
+        await asyncio.gather(*(blobs.delete_under(prefix) for _ in range(4)))
+        assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+async def test_bytes_that_cannot_be_erased_are_told(tmp_path: Path) -> None:
+    blobs = FileBlobs(tmp_path)
+    originals, _ = photo_prefixes("photo-ab")
+    (tmp_path / originals).parent.mkdir(parents=True)
+    (tmp_path / originals).write_text("a file where a folder must be")
+    with pytest.raises(BlobUnavailableError):
+        await blobs.delete_under(originals)
 
 
 async def test_an_abandoned_upload_leaves_nothing(tmp_path: Path) -> None:

@@ -13,21 +13,16 @@ from photo_pipeline.errors import StoreUnavailableError, UnknownPhotoError
 from photo_pipeline.settings import Settings
 from photo_pipeline.storage.mongo import check, open_database
 from photo_pipeline.storage.photos import MongoPhotos, Photos
-from support.fakes import FakePhotos
 from support.pipeline import make_photo
+from support.stores import KINDS, open_photos
 
 ERROR = StageError(code="c", message="m", retryable=True)
 
 
-@pytest.fixture(params=["fake", "mongo"])
+@pytest.fixture(params=KINDS)
 async def photos(request: pytest.FixtureRequest, settings: Settings) -> AsyncIterator[Photos]:
-    if request.param == "fake":
-        yield FakePhotos()
-        return
-    async with open_database(settings.store.mongo_url) as database:
-        store = MongoPhotos(database)
-        await store.ensure_indexes()
-        yield store
+    async with open_photos(request.param, settings) as photos:
+        yield photos
 
 
 @pytest.fixture

@@ -2,7 +2,15 @@
 
 import copy
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -44,6 +52,23 @@ class Scissors:
         yield
         if mine:
             raise Cut(name)
+
+
+class Meanwhile(Scissors):
+    """Lets something happen right before an effect, counted from 1; may cut too, as Scissors."""
+
+    def __init__(
+        self, actions: Mapping[int, Sequence[Callable[[], None]]], cut_at: int = 0
+    ) -> None:
+        super().__init__(cut_at)
+        self._actions = actions
+
+    @contextmanager
+    def effect(self, name: str) -> Iterator[None]:
+        for action in self._actions.get(self.count + 1, ()):
+            action()
+        with super().effect(name):
+            yield
 
 
 class FakePhotos:

@@ -1,12 +1,13 @@
 """A tiny pipeline over fakes: stages that need no Pillow, and a broker that redelivers."""
 
+import copy
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from photo_pipeline.broker.consume import Delivery, Verdict
 from photo_pipeline.broker.publisher import Publisher
-from photo_pipeline.domain.changes import photo_done
+from photo_pipeline.domain.changes import photo_deleted, photo_done
 from photo_pipeline.domain.messages import OutcomeEvent, first_message, outcome_event
 from photo_pipeline.domain.photo import (
     Photo,
@@ -17,6 +18,7 @@ from photo_pipeline.domain.photo import (
     utc_now,
 )
 from photo_pipeline.domain.preset import Preset
+from photo_pipeline.domain.rerun import rerun
 from photo_pipeline.domain.stage import ORIGINAL, Output, Parameters, Picture, Stage
 from photo_pipeline.domain.status import EventType, PhotoStatus, StageStatus
 from photo_pipeline.metrics import Metrics
@@ -30,21 +32,23 @@ TRACE = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 DELAYS_S = (1.0, 2.0, 3.0)
 
 
-class Plain(Parameters):
-    """No parameters."""
+class Tiny(Parameters):
+    """What is appended to the result."""
+
+    suffix: str = ""
 
 
-def tiny_stage(reads: str, writes: str) -> Stage[Plain]:
+def tiny_stage(reads: str, writes: str) -> Stage[Tiny]:
     """Return a stage that turns what it reads upside down."""
 
-    def transform(inputs: Mapping[str, bytes], _: Plain) -> Output:
-        data = inputs[reads][::-1]
+    def transform(inputs: Mapping[str, bytes], parameters: Tiny) -> Output:
+        data = inputs[reads][::-1] + parameters.suffix.encode()
         picture = Picture(name=writes, data=data, width=1, height=1, format="jpeg")
         return Output(pictures=(picture,), facts={"bytes": len(data)})
 
     return Stage(
         version=1,
-        parameters=Plain,
+        parameters=Tiny,
         transform=transform,
         reads=lambda _: (reads,),
         writes=lambda _: (writes,),
@@ -113,6 +117,13 @@ class World:
         self.metrics = Metrics()
         self.cuts = 0
 
+    def use(self, scissors: Scissors) -> None:
+        """Count, and cut, every effect from now on with other scissors."""
+        self.scissors = self.photos._scissors = self.blobs._scissors = scissors
+        self.publisher.scissors = scissors
+        for executor in self.executors.values():
+            executor.scissors = scissors
+
     def consumer(self, name: str) -> StageConsumer:
         """Return a consumer as a fresh process would build it."""
         publisher = cast("Publisher", self.publisher)
@@ -138,10 +149,44 @@ class World:
     async def accept(self, photo: Photo) -> None:
         """Do what an upload does, without cuts: that has its own test."""
         self.blobs.data[photo.original] = b"photo"
+        await self._quiet().insert(photo)
+        self._send(photo)
+
+    async def reprocess(
+        self, photo_id: str, preset: Preset | None = None, from_stage: str | None = None
+    ) -> Photo:
+        """Do what a request for another run does, without cuts."""
+        photo = await self.photos.get(photo_id)
+        change = rerun(
+            photo,
+            preset=preset or photo.preset,
+            pipeline=tuple(STAGES),
+            from_stage=from_stage,
+            at=utc_now(),
+        )
+        result = await self._quiet().apply(photo_id, photo.run, change)
+        assert result.applied
+        self._send(result.photo)
+        return result.photo
+
+    def entomb(self, photo_id: str) -> None:
+        """Make the tombstone of a deletion, in the middle of whatever else goes on."""
+        photo = Photo.model_validate(copy.deepcopy(self.photos._documents[photo_id]))
+        assert self.photos._apply(photo_id, photo.run, photo_deleted(photo, at=utc_now()))
+
+    def erase(self, photo_id: str) -> None:
+        """Erase the bytes as a deletion does, in the middle of whatever else goes on."""
+        for key in [key for key in self.blobs.data if f"/{photo_id}/" in key]:
+            del self.blobs.data[key]
+
+    def _quiet(self) -> FakePhotos:
         quiet = FakePhotos()
         quiet._documents = self.photos._documents
-        await quiet.insert(photo)
-        self.publisher.queues[photo.pipeline[0]].append(first_message(photo).encode())
+        return quiet
+
+    def _send(self, photo: Photo) -> None:
+        message = first_message(photo)
+        self.publisher.queues[message.stage].append(message.encode())
 
     async def deliver(self, stage: str, body: bytes, *, redelivered: bool = False) -> bool:
         """Deliver once; return whether the message is settled. A cut leaves it in the queue."""

@@ -19,7 +19,6 @@ PROBLEM_JSON = "application/problem+json"
 
 # Kinds of failure that are met after the answer, or in a worker: no request is refused for them.
 NEVER_ANSWERED = {
-    errors.BrokerUnavailableError.code,
     errors.DecoderCrashedError.code,
     errors.SandboxUnavailableError.code,
     errors.StageTimeoutError.code,

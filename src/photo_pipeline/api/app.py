@@ -13,7 +13,7 @@ from photo_pipeline.api.background import Background
 from photo_pipeline.api.everything import Hub
 from photo_pipeline.api.feed import Feed
 from photo_pipeline.api.limits import Limits
-from photo_pipeline.api.middleware import observe, set_request_id, set_security_headers
+from photo_pipeline.api.middleware import observe, set_common_headers
 from photo_pipeline.api.rates import Rates
 from photo_pipeline.api.routes import routes
 from photo_pipeline.api.stream import close_streams
@@ -67,8 +67,7 @@ def make_app(parts: Parts) -> web.Application:
     app[keys.STOPPING] = asyncio.Event()
     app[keys.STREAMS] = set()
     app.add_routes(routes(parts.metrics))
-    app.on_response_prepare.append(set_request_id)
-    app.on_response_prepare.append(set_security_headers)
+    app.on_response_prepare.append(set_common_headers)
     app.on_shutdown.append(_stop_waiting)
     app.on_shutdown.append(close_streams)
     return app

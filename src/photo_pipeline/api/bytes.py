@@ -1,5 +1,8 @@
 """Serving the bytes of photos: original and renditions."""
 
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
@@ -7,7 +10,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from photo_pipeline.api import keys
-from photo_pipeline.api.ranges import not_modified, wanted_part
+from photo_pipeline.api.ranges import Part, not_modified, wanted_part
 from photo_pipeline.domain.document import VERSION, version
 from photo_pipeline.domain.photo import Photo
 from photo_pipeline.domain.status import TERMINAL, PhotoStatus
@@ -29,30 +32,75 @@ ORIGINAL_CACHE: Final = f"private, max-age={_YEAR_S}"  # it may hold where it wa
 OUTDATED_CACHE: Final = "no-cache"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """A blob, and how it is told of."""
+
+    key: str
+    sha256: str
+    size: int
+    name: str
+    content_type: str
+    cache: str
+
+
 async def get_original(request: web.Request) -> web.StreamResponse:
     """Answer the untouched upload."""
-    photo = await _photo(request)
-    headers = _headers(photo.content_type, photo.filename, ORIGINAL_CACHE)
-    return await _serve(request, photo.original, photo.sha256, photo.bytes, headers)
+    return await _answer(request, _original)
 
 
 async def get_rendition(request: web.Request) -> web.StreamResponse:
     """Answer a rendition; 409 while it is still being made."""
+    return await _answer(request, _rendition)
+
+
+def _original(_: web.Request, photo: Photo) -> _File:
+    return _File(
+        key=photo.original,
+        sha256=photo.sha256,
+        size=photo.bytes,
+        name=photo.filename,
+        content_type=photo.content_type,
+        cache=ORIGINAL_CACHE,
+    )
+
+
+def _rendition(request: web.Request, photo: Photo) -> _File:
     name = request.match_info["rendition"]
-    photo = await _photo(request)
     rendition = photo.rendition(name)
-    if rendition is not None:
-        wanted = request.query.get(VERSION)
-        cache = OUTDATED_CACHE
-        if wanted is None:
-            cache = PLAIN_CACHE
-        elif wanted == version(rendition):
-            cache = VERSIONED_CACHE
-        headers = _headers(rendition.content_type, rendition.key.rsplit("/", 1)[-1], cache)
-        return await _serve(request, rendition.key, rendition.sha256, rendition.bytes, headers)
-    if photo.status not in TERMINAL and name in request.app[keys.PLANS].renditions(photo):
-        raise NotReadyError(f"rendition {name!r} is still being made")
-    raise UnknownRenditionError(f"photo {photo.id} has no rendition {name!r}")
+    if rendition is None:
+        if photo.status not in TERMINAL and name in request.app[keys.PLANS].renditions(photo):
+            raise NotReadyError(f"rendition {name!r} is still being made")
+        raise UnknownRenditionError(f"photo {photo.id} has no rendition {name!r}")
+    return _File(
+        key=rendition.key,
+        sha256=rendition.sha256,
+        size=rendition.bytes,
+        name=rendition.key.rsplit("/", 1)[-1],
+        content_type=rendition.content_type,
+        cache=_cache(request.query.get(VERSION), version(rendition)),
+    )
+
+
+def _cache(wanted: str | None, current: str) -> str:
+    if wanted is None:
+        return PLAIN_CACHE
+    return VERSIONED_CACHE if wanted == current else OUTDATED_CACHE
+
+
+async def _answer(
+    request: web.Request, find: Callable[[web.Request, Photo], _File]
+) -> web.StreamResponse:
+    file = find(request, await _photo(request))
+    try:
+        return await _serve(request, file)
+    except MissingBlobError:
+        # Another run may have just put other bytes in its place, or somebody deleted the photo.
+        newer = find(request, await _photo(request))
+        if newer == file:
+            log.error("blob.missing", key=file.key)
+            raise
+    return await _serve(request, newer)
 
 
 async def _photo(request: web.Request) -> Photo:
@@ -62,39 +110,45 @@ async def _photo(request: web.Request) -> Photo:
     return photo
 
 
-def _headers(content_type: str, filename: str, cache: str) -> dict[str, str]:
+async def _serve(request: web.Request, file: _File) -> web.StreamResponse:
+    if await request.app[keys.BLOBS].size(file.key) != file.size:
+        raise MissingBlobError(f"{file.key} is gone")
+    if not_modified(request, file.sha256):
+        headers = {hdrs.ETAG: f'"{file.sha256}"', hdrs.CACHE_CONTROL: file.cache}
+        return web.Response(status=304, headers=headers)
+    part = wanted_part(request, file.sha256, file.size)
+    response = web.StreamResponse(status=206 if part.partial else 200, headers=_headers(file))
+    if part.partial:
+        response.headers[hdrs.CONTENT_RANGE] = f"bytes {part.start}-{part.stop - 1}/{file.size}"
+    response.content_length = part.stop - part.start
+    if request.method == hdrs.METH_GET:
+        await _send(request, response, file.key, part)
+    else:
+        await response.prepare(request)
+    await response.write_eof()
+    return response
+
+
+async def _send(request: web.Request, response: web.StreamResponse, key: str, part: Part) -> None:
+    blobs = request.app[keys.BLOBS]
+    async with aclosing(blobs.stream(key, part.start, part.stop)) as chunks:
+        # The first one before the head of the answer, which cannot be taken back.
+        first = await anext(chunks)
+        await response.prepare(request)
+        await response.write(first)
+        async for chunk in chunks:
+            await response.write(chunk)
+
+
+def _headers(file: _File) -> dict[str, str]:
     return {
-        hdrs.CONTENT_TYPE: content_type,
-        hdrs.CACHE_CONTROL: cache,
+        hdrs.CONTENT_TYPE: file.content_type,
+        hdrs.CACHE_CONTROL: file.cache,
+        hdrs.ETAG: f'"{file.sha256}"',
         hdrs.ACCEPT_RANGES: "bytes",
         # A plain name for old clients, the real one for the others (RFC 6266, appendix D).
         hdrs.CONTENT_DISPOSITION: (
-            f'inline; filename="{safe_name(filename)}"; '
-            f"filename*=UTF-8''{quote(filename, safe='')}"
+            f'inline; filename="{safe_name(file.name)}"; '
+            f"filename*=UTF-8''{quote(file.name, safe='')}"
         ),
     }
-
-
-async def _serve(
-    request: web.Request, key: str, sha256: str, size: int, headers: dict[str, str]
-) -> web.StreamResponse:
-    blobs = request.app[keys.BLOBS]
-    if await blobs.size(key) != size:
-        log.error("blob.missing", key=key)
-        raise MissingBlobError(f"{key} is gone")
-    headers[hdrs.ETAG] = f'"{sha256}"'
-    if not_modified(request, sha256):
-        return web.Response(
-            status=304, headers={n: headers[n] for n in (hdrs.ETAG, hdrs.CACHE_CONTROL)}
-        )
-    part = wanted_part(request, sha256, size)
-    response = web.StreamResponse(status=206 if part.partial else 200, headers=headers)
-    if part.partial:
-        response.headers[hdrs.CONTENT_RANGE] = f"bytes {part.start}-{part.stop - 1}/{size}"
-    response.content_length = part.stop - part.start
-    await response.prepare(request)
-    if request.method == hdrs.METH_GET:
-        async for chunk in blobs.stream(key, part.start, part.stop):
-            await response.write(chunk)
-    await response.write_eof()
-    return response

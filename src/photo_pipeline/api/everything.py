@@ -159,17 +159,17 @@ def read_since(text: str | None) -> datetime | None:
     """Return the time (RFC 3339) from which a client goes on, or raise InvalidRequestError."""
     if text is None:
         return None
-    try:
-        since = datetime.fromisoformat(text.replace(" ", "+"))  # a "+" that was not escaped
-    except ValueError:
-        since = None
-    if since is None or since.tzinfo is None:
+    since = None
+    with suppress(ValueError, OverflowError):
+        told = datetime.fromisoformat(text.replace(" ", "+"))  # a "+" that was not escaped
+        since = told.astimezone(UTC) if told.tzinfo else None
+    if since is None:
         raise InvalidRequestError("since must be a time with its zone, as 2026-01-31T12:00:00Z")
     if since < utc_now() - LONGEST_REPLAY:
         raise InvalidRequestError(
             f"since is more than {LONGEST_REPLAY.total_seconds():g} s ago; begin with a snapshot"
         )
-    return since.astimezone(UTC)
+    return since
 
 
 async def all_frames(photos: Photos, inbox: Inbox, since: datetime | None) -> AsyncIterator[Frame]:
@@ -184,8 +184,10 @@ async def all_frames(photos: Photos, inbox: Inbox, since: datetime | None) -> As
         yield _snapshot(newest)
     else:
         async for photo in photos.changed_since(since):
+            # Met again, if it changes while the others are being read.
+            told = known.get(photo.id, 0)
             known[photo.id] = photo.revision
-            for event in status_events(photo):
+            for event in status_events(photo, told):
                 if event.at >= since:
                     yield event_frame(event)
     while True:

@@ -8,7 +8,7 @@ from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from photo_pipeline.api.keys import HEALTH, METRICS
-from photo_pipeline.api.middleware import observe, set_request_id
+from photo_pipeline.api.middleware import observe, set_common_headers
 from photo_pipeline.api.problems import json_response
 from photo_pipeline.api.slashes import with_slashes
 from photo_pipeline.health import Health
@@ -53,7 +53,7 @@ async def serving_probes(
     app[HEALTH] = health
     app[METRICS] = metrics
     app.add_routes(with_slashes(health_routes(metrics)))
-    app.on_response_prepare.append(set_request_id)
+    app.on_response_prepare.append(set_common_headers)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

@@ -14,8 +14,9 @@ from photo_pipeline.api.problems import problem_of
 log = structlog.get_logger()
 
 REQUEST_ID: Final = "X-Request-ID"
-_REQUEST_ID: Final = web.RequestKey("request_id", str)
 _QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds
+_ID: Final = web.RequestKey("id", str)
+_ANSWERED: Final = web.RequestKey("answered", bool)
 
 _SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -28,13 +29,17 @@ _SECURITY_HEADERS: Final = {
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer problems as problem details, count the request and log it."""
     request_id = request.headers.get(REQUEST_ID, "")[:64] or uuid4().hex
-    request[_REQUEST_ID] = request_id
+    request[_ID] = request_id
     started = time.perf_counter()
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         try:
             response = await handler(request)
         except Exception as error:  # noqa: BLE001  # told as a problem, never a bare 500
             response = problem_of(request, error)
+            if request.get(_ANSWERED) and request.transport is not None:
+                # Behind an answer that has begun, it would be taken for the rest of that.
+                log.warning("http.cut", path=request.path, error=str(error) or repr(error))
+                request.transport.abort()
         _count(request, response, time.perf_counter() - started)
     return response
 
@@ -57,13 +62,10 @@ def _count(request: web.Request, response: web.StreamResponse, seconds: float) -
     )
 
 
-async def set_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """Set on every answer just before it goes out: a handler may send it by itself."""
-    if _REQUEST_ID in request:  # an unknown Expect is refused before any middleware
-        response.headers[REQUEST_ID] = request[_REQUEST_ID]
-
-
-async def set_security_headers(_: web.Request, response: web.StreamResponse) -> None:
+async def set_common_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Set on every answer just before it goes out, files and streams included."""
+    request[_ANSWERED] = True
+    if _ID in request:  # an unknown Expect is refused before any middleware
+        response.headers[REQUEST_ID] = request[_ID]
     for name, value in _SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)

@@ -7,21 +7,31 @@ from openapi_pydantic import Info, License, OpenAPI, PathItem, Paths, Server, Ta
 from openapi_pydantic.util import construct_open_api_with_schema_class
 
 from photo_pipeline import __version__
+from photo_pipeline.api import openapi_parts as parts
 from photo_pipeline.api.middleware import REQUEST_ID
-from photo_pipeline.api.openapi_parts import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, PHOTOS, PROBES
-from photo_pipeline.api.openapi_parts import STREAM as STREAM_TAG
-from photo_pipeline.api.openapi_photos import ORIGINAL, RENDITION, STATUS
+from photo_pipeline.api.openapi_actions import DELETE, REPROCESS
+from photo_pipeline.api.openapi_bytes import ORIGINAL, RENDITION
+from photo_pipeline.api.openapi_list import LIST
+from photo_pipeline.api.openapi_parts import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND
 from photo_pipeline.api.openapi_probes import HEALTHZ, METRICS, READYZ
-from photo_pipeline.api.openapi_stream import STREAM
+from photo_pipeline.api.openapi_queues import QUEUES
+from photo_pipeline.api.openapi_status import STATUS
+from photo_pipeline.api.openapi_stream import EVENTS, STREAM, STREAM_OF_ALL
 from photo_pipeline.api.openapi_upload import UPLOAD
 from photo_pipeline.domain.messages import StatusEvent
 
 _PATHS: Final[Paths] = {
     "/upload/": PathItem(post=UPLOAD),
     "/status/{id}": PathItem(get=STATUS),
+    "/photos": PathItem(get=LIST),
+    "/photos/{id}": PathItem(delete=DELETE),
     "/photos/{id}/original": PathItem(get=ORIGINAL),
     "/photos/{id}/{rendition}": PathItem(get=RENDITION),
+    "/photos/{id}/reprocess": PathItem(post=REPROCESS),
+    "/ws": PathItem(get=STREAM_OF_ALL),
     "/ws/{id}": PathItem(get=STREAM),
+    "/events/{id}": PathItem(get=EVENTS),
+    "/queues": PathItem(get=QUEUES),
     "/healthz": PathItem(get=HEALTHZ),
     "/readyz": PathItem(get=READYZ),
     "/metrics": PathItem(get=METRICS),
@@ -38,7 +48,7 @@ Upload photos, follow them through the stages of the pipeline, and fetch what wa
 
 - Bodies are JSON, unless they are pictures. \
 Times are RFC 3339 in UTC; widths and heights are displayed pixels.
-- A trailing slash never matters, and `HEAD` works where `GET` does.
+- A trailing slash never matters, and `HEAD` works where `GET` does, except on streams.
 - `{REQUEST_ID}` names a request in the log; send your own, or take the one of the answer.
 - An error is a problem detail (RFC 9457). \
 Go by its `code`, which is stable; `detail` is for people. \
@@ -67,9 +77,10 @@ def openapi_document() -> str:
         ),
         servers=[Server(url="/")],
         tags=[
-            Tag(name=PHOTOS, description="Photos, their status and their bytes."),
-            Tag(name=STREAM_TAG, description="What happens to a photo, as it happens."),
-            Tag(name=PROBES, description="How the process is doing."),
+            Tag(name=parts.PHOTOS, description="Photos, their status and their bytes."),
+            Tag(name=parts.STREAM, description="What happens to photos, as it happens."),
+            Tag(name=parts.OPERATION, description="How the pipeline is doing."),
+            Tag(name=parts.PROBES, description="How the process is doing."),
         ],
         paths=_PATHS,
     )

@@ -3,17 +3,21 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from photo_pipeline.api.photos import PhotoPage
+from photo_pipeline.api.queues import Queues, StageQueue, SubscriberQueue
+from photo_pipeline.api.removal import Deleted
 from photo_pipeline.api.uploads import Accepted
 from photo_pipeline.domain.document import links, status_document
 from photo_pipeline.domain.messages import StatusEvent, status_event, status_events
 from photo_pipeline.domain.photo import Photo, Rendition, StageError, StageSlot, TimelineEntry
 from photo_pipeline.domain.preset import Preset
 from photo_pipeline.domain.status import EventType, PhotoStatus, StageStatus
+from photo_pipeline.domain.summary import summary
 from photo_pipeline.errors import StageTimeoutError
 
 PHOTO_ID: Final = "0199f3d4-6c1e-7c52-9a53-0c4b8f6d2e71"
-_FILENAME: Final = "harbour.jpg"
-_SHA256: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+FILENAME: Final = "harbour.jpg"
+SHA256: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _START: Final = datetime(2025, 6, 1, 9, 30, tzinfo=UTC)
 _STEP_MS: Final = 140
 _WORKER: Final = "worker-a-17"
@@ -32,7 +36,7 @@ def _rendition(name: str, stage: str, width: int, height: int, size: int) -> Ren
         format="jpeg",
         content_type="image/jpeg",
         bytes=size,
-        sha256=_SHA256,
+        sha256=SHA256,
         key=f"renditions/71/{PHOTO_ID}/{name}.jpg",
     )
 
@@ -87,18 +91,18 @@ _PHOTO: Final = Photo(
     id=PHOTO_ID,
     status=PhotoStatus.DONE,
     revision=len(_timeline()),
-    filename=_FILENAME,
+    filename=FILENAME,
     format="jpeg",
     content_type="image/jpeg",
     bytes=4_184_092,
-    sha256=_SHA256,
+    sha256=SHA256,
     width=6000,
     height=4000,
     preset=Preset(name="default", stages={}),
     pipeline=tuple(_RESULTS),
     focal_point=(0.5, 0.4),
     metadata={"album": "Iceland"},
-    original=f"originals/71/{PHOTO_ID}/{_FILENAME}",
+    original=f"originals/71/{PHOTO_ID}/{FILENAME}",
     traceparent="",
     created_at=_at(0),
     updated_at=_timeline()[-1].at,
@@ -109,8 +113,10 @@ _PHOTO: Final = Photo(
 
 REVISION: Final = _PHOTO.revision
 DOCUMENT: Final = status_document(_PHOTO).model_dump(mode="json")
+PAGE: Final = PhotoPage(items=[summary(_PHOTO)], next_cursor=PHOTO_ID).model_dump(mode="json")
+DELETED: Final = Deleted(id=PHOTO_ID, status=PhotoStatus.DELETED).model_dump(mode="json")
 ACCEPTED: Final = Accepted(
-    id=PHOTO_ID, status=PhotoStatus.QUEUED, filename=_FILENAME, links=links(PHOTO_ID)
+    id=PHOTO_ID, status=PhotoStatus.QUEUED, filename=FILENAME, links=links(PHOTO_ID)
 ).model_dump(mode="json")
 
 
@@ -137,3 +143,36 @@ FRAMES: Final = "\n".join(
     )
 )
 """Frames of a stream, one a line; … where more would come."""
+
+FRAMES_OF_ALL: Final = "\n".join(
+    (
+        f'{{"type":"snapshot","at":"{_at(0).isoformat()}","photos":[{{…}},…]}}',
+        *(event.encode().decode() for event in status_events(_PHOTO)[:2]),
+        "…",
+    )
+)
+SERVER_SENT: Final = "".join(
+    f"id: {event.revision}\ndata: {event.encode().decode()}\nretry: 1000\n\n"
+    for event in status_events(_PHOTO)[:2]
+)
+QUEUES_SEEN: Final = Queues(
+    stages=[
+        StageQueue(
+            stage=stage,
+            queue=stage,
+            ready=ready,
+            running=2,
+            retrying=0,
+            dead=0,
+            consumers=2,
+            rate=1.85,
+            oldest_s=ready * 0.5 or None,
+        )
+        for stage, ready in zip(_RESULTS, (14, 0, 3), strict=True)
+    ],
+    subscribers=[
+        SubscriberQueue(
+            subscriber="monitor", queue="processed_images.monitor", ready=0, dead=0, consumers=1
+        )
+    ],
+).model_dump(mode="json")

@@ -27,6 +27,7 @@ from photo_pipeline.errors import PhotoPipelineError
 
 PHOTOS: Final = "photos"
 STREAM: Final = "status stream"
+OPERATION: Final = "operation"
 PROBES: Final = "probes"
 
 JSON: Final = "application/json"
@@ -42,7 +43,10 @@ def header(description: str, example: str | int) -> Header:
 
 
 _ALWAYS: Final = {REQUEST_ID: header("The request's own, or a new one.", "5f2c7a")}
-_RETRY_AFTER: Final = {"Retry-After": header("Try again after so many seconds.", RETRY_AFTER_S)}
+_PROBLEM_HEADERS: Final = {
+    503: {"Retry-After": header("Try again after so many seconds.", RETRY_AFTER_S)},
+    416: {"Content-Range": header("How many bytes there are.", "bytes */214310")},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,7 @@ def _problem(status: int, kinds: list[Refusal]) -> Response:
     return answer(
         "\n".join(f"- `{each.code}`: {each.meaning}" for each in kinds),
         {PROBLEM_JSON: content},
-        _RETRY_AFTER if status == http.HTTPStatus.SERVICE_UNAVAILABLE else None,
+        _PROBLEM_HEADERS.get(status),
     )
 
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import structlog
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,9 +14,10 @@ from photo_pipeline.domain.rerun import rerun
 from photo_pipeline.errors import (
     BodyTooLargeError,
     InvalidRequestError,
-    NotFinishedError,
     UnknownPresetError,
 )
+
+log = structlog.get_logger()
 
 BODY_BYTES: Final = 4096  # two short names
 
@@ -34,18 +36,20 @@ async def post_reprocess(request: web.Request) -> web.Response:
     wanted = await _read(request)
     app = request.app
     photo = await app[keys.PHOTOS].get(request.match_info["id"])
-    change = rerun(
-        photo,
-        preset=_preset(request, photo, wanted.preset),
-        pipeline=app[keys.PLANS].pipeline,
-        from_stage=wanted.from_stage,
-        at=utc_now(),
-    )
-    result = await app[keys.PHOTOS].apply(photo.id, photo.run, change)
-    if not result.applied:
-        raise NotFinishedError(f"photo {photo.id} is {result.photo.status}: somebody was quicker")
-    send_on_its_way(app, result.photo)
-    return accepted(result.photo)
+    applied = False
+    while not applied:  # refused: somebody was quicker, so decide anew about what stands now
+        change = rerun(
+            photo,
+            preset=_preset(request, photo, wanted.preset),
+            pipeline=app[keys.PLANS].pipeline,
+            from_stage=wanted.from_stage,
+            at=utc_now(),
+        )
+        result = await app[keys.PHOTOS].apply(photo.id, photo.run, change)
+        photo, applied = result.photo, result.applied
+    log.info("photo.requeued", photo_id=photo.id, run=photo.run, preset=photo.preset.name)
+    send_on_its_way(app, photo)
+    return accepted(photo)
 
 
 async def _read(request: web.Request) -> ReprocessBody:

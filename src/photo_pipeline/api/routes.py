@@ -27,7 +27,7 @@ def routes(metrics: Metrics) -> list[web.RouteDef]:
         web.delete("/photos/{id}", delete_photo),
         web.post("/photos/{id}/reprocess", post_reprocess),
         web.get("/ws", get_stream_of_all, allow_head=False),
-        web.get("/ws/{id}", get_stream),
+        web.get("/ws/{id}", get_stream, allow_head=False),
         web.get("/events/{id}", get_events, allow_head=False),
         web.get("/queues", get_queues),
         *health_routes(metrics),

@@ -253,19 +253,19 @@ class FileUpload:
 
 
 def _remove_tree(folder: Path) -> None:
-    """Remove *folder*, also while somebody else removes it or writes into it."""
-    for _ in range(_REMOVE_TRIES):
+    """Remove *folder* durably, also while somebody else removes it or writes into it."""
+    tries_left = _REMOVE_TRIES
+    while folder.exists():
         try:
             shutil.rmtree(folder)
         except FileNotFoundError:
-            if not folder.exists():
-                return
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY:  # a late writer: once more takes that too
+            continue  # somebody else removes it too, so there is ever less
+        except OSError as error:  # a late writer: once more takes that too
+            tries_left -= 1
+            if error.errno != errno.ENOTEMPTY or not tries_left:
                 raise
-        else:
-            return
-    shutil.rmtree(folder)
+    if folder.parent.exists():
+        _sync_folder(folder.parent)
 
 
 def _inside(root: Path, key: str) -> Path:
@@ -291,11 +291,15 @@ def _rename_durably(descriptor: int, temporary: Path, target: Path) -> None:
     temporary.replace(target)
     # A name is durable when the folder that holds it is.
     for folder in {target.parent, *(p.parent for p in created)}:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def open_blobs(url: str) -> Blobs:

@@ -106,8 +106,9 @@ _INDEXES: Final[Sequence[IndexModel]] = (
 )
 
 _STANDINGS: Final[Sequence[Document]] = (
-    # The second condition lets the server use the index, which holds all it needs.
-    {"$match": {"position.status": {"$in": _NOT_AT_THEIR_END}, **_AT_A_STAGE}},
+    # The second condition lets the server use the index, which holds all it needs; it reads the
+    # documents all the same if asked whether there is a stage ($exists).
+    {"$match": {"position.status": {"$in": _NOT_AT_THEIR_END}, "position.stage": {"$gt": ""}}},
     {
         "$group": {
             "_id": {"stage": "$position.stage", "status": "$position.status"},
@@ -164,10 +165,18 @@ class MongoPhotos:
             wanted["position.stage"] = selection.stage
         if selection.before is not None:
             wanted["_id"] = {"$lt": selection.before}
-        with translated():
-            # A UUIDv7 begins with the time: the newest id is the newest photo.
-            found = await self._collection.find(wanted).sort("_id", -1).limit(limit).to_list(limit)
-        return list(_readable(found))
+        found: list[Photo] = []
+        while (missing := limit - len(found)) > 0:
+            with translated():
+                # A UUIDv7 begins with the time: the newest id is the newest photo.
+                newest = self._collection.find(wanted).sort("_id", DESCENDING).limit(missing)
+                documents = await newest.to_list(missing)
+            found += _readable(documents)
+            if len(documents) < missing:
+                break
+            # In the place of those that cannot be read: a short page would look like the last.
+            wanted["_id"] = {"$lt": documents[-1]["_id"]}
+        return found
 
     async def changed_since(self, since: datetime) -> AsyncIterator[Photo]:
         with translated():

@@ -107,6 +107,8 @@ class StageConsumer:
             photo = await self._record(job, results)
         match standing(job, photo):
             case StageStatus.DONE:
+                # Before the photo can reach its end: a further run may make the same again.
+                await self._drop_replaced(begun, photo)
                 await self._forward(job)
             case StageStatus.FAILED:
                 # The last holder may have died before it told anybody: fail again, as told.
@@ -114,7 +116,6 @@ class StageConsumer:
             case _:
                 log.info("stage.obsolete", run=photo.run, status=photo.status)
                 return OBSOLETE
-        await self._drop_replaced(begun, photo)
         log.info("stage.advanced", result=result, revision=photo.revision)
         return result
 
