@@ -254,18 +254,13 @@ async def test_a_client_that_reads_nothing_is_parted_with(
         return any(inbox._getters for inbox in inboxes())
 
     async def is_left() -> bool:
-        handler = client.server.handler
-        return not inboxes() and handler is not None and not handler.connections
+        return not inboxes() and not client.server.handler.connections
 
     async with _deaf(client, path.format(story.id)):
         await until(is_waited_for)
         for revision in range(1, 1000):
             app[keys.FEED].on_body(_long_hint(story.id, revision).encode())
             await asyncio.sleep(0.001)
-            if not inboxes():
-                break
-        else:
-            raise AssertionError("50 MB have gone into no buffer")
         await until(is_left, within_s=5)
 
 
