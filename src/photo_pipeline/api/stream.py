@@ -22,7 +22,7 @@ from photo_pipeline.errors import RetryableError
 
 log = structlog.get_logger()
 
-CLOSE_TIMEOUT_S: Final = 5.0  # for a client to take what it has been sent, and the close frame
+CLOSE_TIMEOUT_S: Final = 5.0  # for a client to take what was sent before, and the close frame
 LONGEST_MESSAGE_BYTES: Final = 4096  # a client has nothing to say; its library may
 
 
@@ -60,8 +60,9 @@ async def _serve(request: web.Request, frames_: AsyncIterator[Frame]) -> web.Web
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if socket.close_code == WSCloseCode.ABNORMAL_CLOSURE:
-            _abort(request)
+        transport = request.transport
+        if transport is not None and socket.close_code == WSCloseCode.ABNORMAL_CLOSURE:
+            transport.abort()
     return socket
 
 
@@ -96,14 +97,7 @@ async def _close(
     request: web.Request, socket: web.WebSocketResponse, code: WSCloseCode, reason: str
 ) -> None:
     log.debug("stream.closing", code=int(code), reason=reason)
-    try:
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await socket.close(code=code, message=reason.encode())
-    except TimeoutError:
-        _abort(request)
-
-
-def _abort(request: web.Request) -> None:
-    # A transport that is merely closed keeps what the client does not take, for ever.
-    if request.transport is not None:
-        request.transport.abort()
+    if (transport := request.transport) is not None:
+        # One that is merely closed keeps what the client does not take, for ever.
+        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, transport.abort)
+    await socket.close(code=code, message=reason.encode(), drain=False)
