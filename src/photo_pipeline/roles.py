@@ -11,8 +11,8 @@ import structlog
 from photo_pipeline import __version__, subscribers
 from photo_pipeline.api.app import Parts, make_app, serving
 from photo_pipeline.api.asyncapi import asyncapi_document
-from photo_pipeline.api.everything import sequencing
 from photo_pipeline.api.feed import Feed
+from photo_pipeline.api.hub import sequencing
 from photo_pipeline.api.limits import Limits
 from photo_pipeline.api.rates import Rates
 from photo_pipeline.broker.consume import Handler, consuming, listening

@@ -8,8 +8,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from photo_pipeline.api.app import Parts, make_app
-from photo_pipeline.api.everything import Hub
 from photo_pipeline.api.feed import Feed
+from photo_pipeline.api.hub import Hub
 from photo_pipeline.api.limits import Limits
 from photo_pipeline.api.rates import Rates
 from photo_pipeline.broker.inspect import QueueCount

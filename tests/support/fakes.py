@@ -142,8 +142,9 @@ class FakePhotos:
                 yield photo
 
     async def revisions_since(self, since: datetime) -> AsyncIterator[tuple[str, int]]:
-        async for photo in self.changed_since(since):
-            yield photo.id, photo.revision
+        for photo_id, document in list(self._documents.items()):
+            if document["updated_at"] >= since:
+                yield photo_id, document["revision"]
 
     async def standings(self) -> Standings:
         groups: defaultdict[tuple[str, StageStatus], list[datetime]] = defaultdict(list)

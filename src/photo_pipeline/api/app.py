@@ -10,13 +10,12 @@ from aiohttp import web
 
 from photo_pipeline.api import keys
 from photo_pipeline.api.background import Background
-from photo_pipeline.api.everything import Hub
 from photo_pipeline.api.feed import Feed
+from photo_pipeline.api.hub import Hub
 from photo_pipeline.api.limits import Limits
 from photo_pipeline.api.middleware import observe, set_common_headers
 from photo_pipeline.api.rates import Rates
 from photo_pipeline.api.routes import routes
-from photo_pipeline.api.stream import close_streams
 from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.broker.topology import Names
 from photo_pipeline.domain.planning import Plans
@@ -65,11 +64,9 @@ def make_app(parts: Parts) -> web.Application:
     app[keys.METRICS] = parts.metrics
     app[keys.BACKGROUND] = Background()
     app[keys.STOPPING] = asyncio.Event()
-    app[keys.STREAMS] = set()
     app.add_routes(routes(parts.metrics))
     app.on_response_prepare.append(set_common_headers)
     app.on_shutdown.append(_stop_waiting)
-    app.on_shutdown.append(close_streams)
     return app
 
 

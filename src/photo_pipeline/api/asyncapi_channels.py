@@ -16,6 +16,7 @@ from photo_pipeline.api.asyncapi_messages import (
     OUTCOME,
     REPEATED_OUTCOME,
     SNAPSHOT_FRAME,
+    SNAPSHOT_OF_ALL_FRAME,
     STATUS,
     STATUS_FRAME,
     WORK,
@@ -165,7 +166,8 @@ def stream_channels() -> list[Channel]:
 
 def _stream(path: str, operation: Json) -> Channel:
     parameters = operation.get("parameters", [])
-    messages = (SNAPSHOT_FRAME, STATUS_FRAME)
+    of_one = any(each["in"] == "path" for each in parameters)
+    messages = (SNAPSHOT_FRAME if of_one else SNAPSHOT_OF_ALL_FRAME, STATUS_FRAME)
     described: Json = {
         "title": operation["summary"],
         "description": operation["description"],

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from photo_pipeline.api.frames import Snapshot
+from photo_pipeline.api.frames import Snapshot, SnapshotOfAll
 from photo_pipeline.broker.publisher import CONTENT_ENCODING, CONTENT_TYPE, DELIVERY_MODE
 from photo_pipeline.domain.headers import (
     BrokerDeathHeaders,
@@ -81,6 +81,11 @@ MALFORMED: Final = Message(
 SNAPSHOT_FRAME: Final = Message(
     name="snapshotFrame", summary="The first frame, unless `since` was asked for.", payload=Snapshot
 )
+SNAPSHOT_OF_ALL_FRAME: Final = Message(
+    name="snapshotOfAllFrame",
+    summary="The first frame, unless `since` was asked for.",
+    payload=SnapshotOfAll,
+)
 STATUS_FRAME: Final = Message(
     name="statusFrame", summary="One change of a photo.", payload=StatusEvent
 )
@@ -88,7 +93,7 @@ STATUS_FRAME: Final = Message(
 MESSAGES: Final = (
     *(WORK, OUTCOME, REPEATED_OUTCOME, STATUS),
     *(DEAD_WORK, DEAD_OUTCOME, MALFORMED),
-    *(SNAPSHOT_FRAME, STATUS_FRAME),
+    *(SNAPSHOT_FRAME, SNAPSHOT_OF_ALL_FRAME, STATUS_FRAME),
 )
 
 
@@ -105,6 +110,7 @@ def _message(message: Message) -> Json:
     }
     if message.payload is not None:
         described["payload"] = _reference(message.payload.__name__)
+    if message.payload is not None and "photo_id" in message.payload.model_fields:
         described["correlationId"] = {
             "description": "The photo's id.",
             "location": "$message.payload#/photo_id",

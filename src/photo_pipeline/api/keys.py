@@ -7,8 +7,8 @@ from typing import Final
 from aiohttp import web
 
 from photo_pipeline.api.background import Background
-from photo_pipeline.api.everything import Hub
 from photo_pipeline.api.feed import Feed
+from photo_pipeline.api.hub import Hub
 from photo_pipeline.api.limits import Limits
 from photo_pipeline.api.rates import Rates
 from photo_pipeline.broker.inspect import QueueCount
@@ -37,4 +37,3 @@ PLANS: Final = web.AppKey("plans", Plans)
 PUBLISHER: Final = web.AppKey("publisher", Publisher)
 RATES: Final = web.AppKey("rates", Rates)
 STOPPING: Final = web.AppKey("stopping", asyncio.Event)
-STREAMS: Final[web.AppKey[set[web.WebSocketResponse]]] = web.AppKey("streams")

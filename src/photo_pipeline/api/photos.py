@@ -51,7 +51,8 @@ async def _wait_for_outcome(request: web.Request, photo_id: str) -> Photo:
         while True:
             photo = await request.app[keys.PHOTOS].get(photo_id)
             left = deadline - asyncio.get_running_loop().time()
-            if photo.status in TERMINAL or left <= 0 or stopping.is_set():
+            nobody = stopping.is_set() or request.transport is None
+            if photo.status in TERMINAL or left <= 0 or nobody:
                 return photo
             await next_look(inbox, min(left, STOP_CHECK_S))
 

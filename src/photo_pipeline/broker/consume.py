@@ -26,6 +26,8 @@ at once, and each return counts towards the delivery limit, behind which a messa
 without anybody telling its photo. Below the broker's limit on unacknowledged deliveries (30
 minutes) by more than the longest stage."""
 
+HINTS_WAITING: Final = 10_000  # for a listener that hangs; older ones are dropped
+
 CANCEL_TIMEOUT_S: Final = 2.0  # while disconnected, a cancel waits for the reconnect
 
 
@@ -150,10 +152,7 @@ async def consuming(
         channel = await connection.channel(publisher_confirms=False)
         await declare(channel, topology)
         await channel.set_qos(prefetch_count=prefetch)
-        # Without this callback a consumer that the broker cancelled (its queue was deleted
-        # or lost its quorum) would stay connected and receive nothing for ever.
-        underlay = await channel.get_underlay_channel()
-        underlay.on_consumer_cancel_callbacks.add(lambda _: link.rebuild())
+        await _rebuild_when_cancelled(channel, lambda: link)
         tags.clear()
         if not deliveries.stopping.is_set():  # a connection may be lost while draining
             source = await channel.get_queue(queue, ensure=False)
@@ -167,6 +166,13 @@ async def consuming(
             deliveries.stopping.set()
             await _cancel(dict(tags), queue)
             await deliveries.drain(grace_s)
+
+
+async def _rebuild_when_cancelled(channel: AbstractChannel, link: Callable[[], Link]) -> None:
+    # Without this callback a consumer that the broker cancelled (its queue was deleted
+    # or lost its quorum) would stay connected and receive nothing for ever.
+    underlay = await channel.get_underlay_channel()
+    underlay.on_consumer_cancel_callbacks.add(lambda _: link().rebuild())
 
 
 async def _cancel(tags: Mapping[AbstractChannel, str], queue: str) -> None:
@@ -202,7 +208,10 @@ async def listening(
     async def on_up(connection: AbstractConnection) -> AbstractChannel:
         channel = await connection.channel(publisher_confirms=False)
         await declare(channel, topology)
-        queue = await channel.declare_queue(exclusive=True, auto_delete=True)
+        queue = await channel.declare_queue(
+            exclusive=True, auto_delete=True, arguments={"x-max-length": HINTS_WAITING}
+        )
+        await _rebuild_when_cancelled(channel, lambda: link)
         await queue.bind(exchange, "#")
         await queue.consume(on_message, no_ack=True)
         return channel
