@@ -225,7 +225,8 @@ def _waiting_again(slot: StageSlot | None) -> StageSlot:
 def photo_deleted(photo: Photo, *, at: datetime) -> Change:
     """Leave a tombstone: what was uploaded (name, size, checksum) and what happened to it.
 
-    What was told of the photo and what was made or found out of it goes. The run ends with it, so that a worker that comes late changes nothing any more.
+    What was told of the photo, made of it or found out about it goes. The run ends with it, so
+    that a worker that comes late changes nothing any more.
     """
     emptied: dict[str, Any] = {
         f"stages.{name}.{field}": empty
