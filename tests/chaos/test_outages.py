@@ -76,6 +76,40 @@ async def test_uploads_are_accepted_while_the_broker_is_away(
     await fleet.until_ready(api)
 
 
+async def test_without_the_broker_queues_are_not_told_and_photos_deleted_all_the_same(
+    fleet: Fleet, space: Space, servers: EmbeddedServers
+) -> None:
+    api = await fleet.start_api()
+    photo_id = await fleet.upload(api, PHOTO)
+    await asyncio.sleep(SETTLING_S)
+    await servers.rabbitmq.stop()
+    await fleet.until_ready(api, ready=False)
+
+    async def unknown() -> bool:
+        async with fleet.http.get(f"{api.url}/queues") as answer:
+            if answer.status == 200:
+                return False
+            assert answer.status == 503
+            assert answer.headers["Retry-After"]
+            return bool((await answer.json())["code"] == "broker_unavailable")
+
+    await until(unknown)
+    async with fleet.http.delete(f"{api.url}/photos/{photo_id}") as answer:
+        assert answer.status == 202
+
+    async def erased() -> bool:
+        return space.files() == []
+
+    await until(erased)
+    await servers.rabbitmq.start()
+
+    async def known() -> bool:
+        async with fleet.http.get(f"{api.url}/queues") as answer:
+            return answer.status == 200
+
+    await until(known)
+
+
 async def test_a_debt_of_a_killed_api_is_paid(fleet: Fleet, servers: EmbeddedServers) -> None:
     """Accepted with the broker away, then the process dies: only the document knows."""
     api = await fleet.start_api()

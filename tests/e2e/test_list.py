@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from support.processes import SAMPLES, Fleet, RoleProcess
+from support.waiting import until
 
 PHOTO = SAMPLES / "cat-small.jpg"
 
@@ -50,11 +51,10 @@ async def test_a_list_holds_what_was_asked_for(fleet: Fleet) -> None:
     assert await detect.terminate() == 0
     waiting = await fleet.upload(api, PHOTO)
 
-    async def at_detect() -> list[str]:
-        return _ids(await _page(fleet, api, stage="detect"))
+    async def at_detect() -> bool:
+        return _ids(await _page(fleet, api, stage="detect")) == [waiting]
 
-    while await at_detect() != [waiting]:
-        await asyncio.sleep(0.05)
+    await until(at_detect)
     assert _ids(await _page(fleet, api, status="done")) == ids[::-1]
     assert _ids(await _page(fleet, api, status="processing", stage="detect")) == [waiting]
     assert _ids(await _page(fleet, api, status="failed")) == []

@@ -50,12 +50,15 @@ def problem_response(
         detail=detail,
         instance=request.path,
     )
-    return web.Response(
+    response = web.Response(
         status=status,
         body=problem.model_dump_json(exclude_none=True).encode(),
         content_type=PROBLEM_JSON,
         headers=headers,
     )
+    # Or a cache might keep telling it, in the place of a picture that is there by then.
+    response.headers[hdrs.CACHE_CONTROL] = "no-store"
+    return response
 
 
 def problem_of(request: web.Request, error: Exception) -> web.Response:

@@ -223,9 +223,10 @@ def _waiting_again(slot: StageSlot | None) -> StageSlot:
 
 
 def photo_deleted(photo: Photo, *, at: datetime) -> Change:
-    """Leave a tombstone: nothing but when the photo came, what happened to it, and that it went.
+    """Leave a tombstone: what was uploaded (name, size, checksum) and what happened to it.
 
-    The run ends with it, so that a worker that comes late changes nothing any more.
+    What was told of the photo, made of it or found out about it goes. The run ends with it, so
+    that a worker that comes late changes nothing any more.
     """
     emptied: dict[str, Any] = {
         f"stages.{name}.{field}": empty
