@@ -317,6 +317,35 @@ async def test_a_listener_hears_every_status_event(broker: Broker) -> None:
     assert bodies == [event.encode()]
 
 
+@pytest.mark.parametrize("lost", ["connection", "queue"])
+async def test_a_listener_hears_again_after_it_lost_its(
+    broker: Broker, servers: EmbeddedServers, lost: str
+) -> None:
+    bodies: list[bytes] = []
+    async with listening(
+        broker.url, broker.names.status, bodies.append, name="test", topology=broker.topology
+    ) as link:
+        await until(_is_up(link))
+        listed = await servers.rabbitmq.rabbitmqctl(
+            "list_bindings", "source_name", "destination_name"
+        )
+        ((_, queue),) = [
+            line.split() for line in listed.splitlines() if line.startswith(broker.names.status)
+        ]
+        if lost == "queue":
+            await servers.rabbitmq.rabbitmqctl("delete_queue", queue)
+        else:
+            connection = await link.channel(0)
+            await connection.close()
+        event = latest_event(make_photo())
+
+        async def heard() -> bool:
+            await broker.publisher.status(event, traceparent=TRACE)
+            return bool(bodies)
+
+        await until(heard, every_s=0.2)
+
+
 async def test_many_may_declare_the_same_new_topology_at_once(settings: Settings) -> None:
     names = Names(f"{settings.broker.topology_prefix}many.")
     topology = build_topology(names, stages=STAGES, subscribers=(), retry_delays_s=(1,))

@@ -175,6 +175,24 @@ async def test_a_document_that_cannot_be_read_holds_up_no_other(settings: Settin
         assert {p.id async for p in store.owed(before=later)} == {p.id for p in photos[1:]}
 
 
+async def test_what_has_changed_since_is_found_in_the_order_of_it(photos: Photos) -> None:
+    now = utc_now()
+    ids = []
+    for age_s in (1, 3, 2):
+        at = now - timedelta(seconds=age_s)
+        photo = make_photo(["first", "second"], created_at=at, updated_at=at)
+        await photos.insert(photo)
+        ids.append(photo.id)
+    since = now - timedelta(seconds=2)
+    assert [photo.id async for photo in photos.changed_since(since)] == [ids[2], ids[0]]
+    await photos.apply(ids[1], 1, _start())
+    assert [photo.id async for photo in photos.changed_since(since)] == [ids[2], ids[0], ids[1]]
+    found = {photo_id: revision async for photo_id, revision in photos.revisions_since(since)}
+    assert found == {ids[0]: 1, ids[1]: 2, ids[2]: 1}
+    later = now + timedelta(minutes=1)
+    assert [found async for found in photos.revisions_since(later)] == []
+
+
 async def test_a_removed_photo_is_forgotten(photos: Photos, photo: Photo) -> None:
     await photos.remove(photo.id)
     await photos.remove(photo.id)
