@@ -33,6 +33,7 @@ class Case:
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     method: str = "GET"
+    body: bytes | None = None
 
 
 FILES = [
@@ -48,8 +49,28 @@ FILES = [
     )
 ]
 
+RERUN = "/photos/{done}/reprocess"
+
 CASES = [
     *FILES,
+    Case(200, "/photos?limit=1"),
+    Case(400, "/photos?limit=0"),
+    Case(410, "/photos/{deleted}/original"),
+    Case(410, "/photos/{deleted}/640"),
+    Case(202, "/photos/{deleted}", method="DELETE"),
+    Case(404, "/photos/nothing", method="DELETE"),
+    Case(400, RERUN, method="POST", body=b"[]"),
+    Case(413, RERUN, method="POST", body=bytes(10_000)),
+    Case(422, RERUN, method="POST", body=b'{"from_stage": "poster"}'),
+    Case(404, "/photos/nothing/reprocess", method="POST"),
+    Case(409, "/photos/{waiting}/reprocess", method="POST"),
+    Case(410, "/photos/{deleted}/reprocess", method="POST"),
+    Case(200, "/events/{failed}"),
+    Case(204, "/events/{failed}", {"Last-Event-ID": "4"}),
+    Case(400, "/events/{failed}?since=-1"),
+    Case(404, "/events/nothing"),
+    Case(400, "/ws"),
+    Case(200, "/queues"),
     Case(404, "/photos/nothing/original"),
     Case(404, "/photos/nothing/640"),
     Case(404, "/photos/{done}/poster"),
@@ -69,6 +90,7 @@ CASES = [
     Case(200, "/readyz"),
     Case(200, "/metrics"),
     Case(200, "/metrics", {"Accept": "application/openmetrics-text"}),
+    Case(202, RERUN, method="POST", body=b"{}"),  # at the end: it is queued from here on
 ]
 
 UPLOADS: list[tuple[int, bytes, Mapping[str, str]]] = [
@@ -90,10 +112,14 @@ async def test_every_answer_that_is_promised_is_given(fleet: Fleet, space: Space
     mine = {"X-Request-ID": "mine"}
     async with fleet.http.ws_connect(f"{api.url}/ws/{ids['done']}", headers=mine) as socket:
         assert socket._response.headers["X-Request-ID"] == "mine"
+    async with fleet.http.ws_connect(f"{api.url}/ws", headers=mine):
+        pass
     assert await api.terminate() == 0
     api = await fleet.start_api(environment={"PHOTO_MAX_UPLOAD_BYTES": "200000"})
     ids["waiting"] = await fleet.upload(api, PHOTO)
     ids["lost"] = await fleet.upload(api, PHOTO)
+    ids["deleted"] = await fleet.upload(api, PHOTO)
+    await _ask(fleet, api, Case(202, "/photos/{deleted}", method="DELETE"), ids)
     next(path for path in space.files() if ids["lost"] in path.parts).unlink()
     for case in CASES:
         await _ask(fleet, api, case, ids)
@@ -105,7 +131,7 @@ async def test_every_answer_that_is_promised_is_given(fleet: Fleet, space: Space
 
 async def _ask(fleet: Fleet, api: RoleProcess, case: Case, ids: Mapping[str, str]) -> None:
     url = f"{api.url}{case.path.format(**ids)}"
-    async with fleet.http.request(case.method, url, headers=case.headers) as answer:
+    async with fleet.http.request(case.method, url, headers=case.headers, data=case.body) as answer:
         assert answer.status == case.status, (case, await answer.text(errors="replace"))
 
 
@@ -136,8 +162,11 @@ async def _without_the_database(fleet: Fleet) -> None:
             return False
 
     await until(listening)
-    paths = ("/status/a", "/photos/a/original", "/photos/a/640", "/ws/a", "/readyz")
-    await asyncio.gather(*(_ask(fleet, api, Case(503, path), {}) for path in paths))
+    paths = ("/status/a", "/photos/a/original", "/photos/a/640", "/ws/a", "/readyz", "/photos")
+    cases = [Case(503, path) for path in (*paths, "/events/a", "/queues")]
+    cases += [Case(503, "/photos/a", method="DELETE")]
+    cases += [Case(503, "/photos/a/reprocess", method="POST")]
+    await asyncio.gather(*(_ask(fleet, api, case, {}) for case in cases))
     assert await _upload(fleet, api, PHOTO.read_bytes(), {}) == 503
 
 

@@ -26,6 +26,7 @@ LIST: Final = parts.operation(
                 "Link": header(
                     "The next page (RFC 8288), if there is one.",
                     f'</photos?limit=1&cursor={PHOTO_ID}>; rel="next"',
+                    required=False,
                 ),
                 "Cache-Control": header("Ask each time.", "no-cache"),
             },

@@ -36,10 +36,10 @@ INTEGER: Final = Schema(type=DataType.INTEGER)
 BINARY: Final = Schema(type=DataType.STRING, schema_format="binary")
 
 
-def header(description: str, example: str | int) -> Header:
-    """Describe a header of an answer."""
+def header(description: str, example: str | int, *, required: bool = True) -> Header:
+    """Describe a header of an answer; not *required*: of some such answers."""
     schema = INTEGER if isinstance(example, int) else TEXT
-    return Header(description=description, param_schema=schema, example=example)
+    return Header(description=description, param_schema=schema, example=example, required=required)
 
 
 _ALWAYS: Final = {REQUEST_ID: header("The request's own, or a new one.", "5f2c7a")}

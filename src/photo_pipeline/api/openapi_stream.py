@@ -9,7 +9,7 @@ from photo_pipeline.api import openapi_parts as parts
 from photo_pipeline.api.everything import LONGEST_REPLAY, SNAPSHOT_PHOTOS
 from photo_pipeline.api.following import HEARTBEAT_S, SEND_TIMEOUT_S
 from photo_pipeline.api.openapi_examples import FRAMES, FRAMES_OF_ALL, SERVER_SENT
-from photo_pipeline.api.openapi_parts import TEXT, answer, in_header, in_query
+from photo_pipeline.api.openapi_parts import answer, in_header, in_query
 from photo_pipeline.api.sse import LAST_EVENT_ID, RECONNECT_MS
 
 _GO_ON: Final = "connect again with `since`"
@@ -115,6 +115,11 @@ STREAM_OF_ALL: Final = parts.operation(
     ),
 )
 
+_EVENTS: Final = Schema(
+    # Of no type: OpenAPI 3.1 has no word for a stream of events, each of which is data and id.
+    description="Events as of WHATWG HTML, 9.2; `data` is a frame, `id` its revision."
+)
+
 EVENTS: Final = parts.operation(
     parts.STREAM,
     "streamEvents",
@@ -123,7 +128,7 @@ EVENTS: Final = parts.operation(
     {
         "200": answer(
             "The events.",
-            {"text/event-stream": MediaType(media_type_schema=TEXT, example=SERVER_SENT)},
+            {"text/event-stream": MediaType(media_type_schema=_EVENTS, example=SERVER_SENT)},
         ),
         "204": answer("You have seen the end."),
     },

@@ -23,7 +23,8 @@ def routes(metrics: Metrics) -> list[web.RouteDef]:
         web.get("/status/{id}", get_status),
         web.get("/photos", get_photos),
         web.get("/photos/{id}/original", get_original),
-        web.get("/photos/{id}/{rendition}", get_rendition),
+        # Not what is a call of its own, or that would seem to take GET.
+        web.get("/photos/{id}/{rendition:(?!reprocess(?:/|$))[^/]+}", get_rendition),
         web.delete("/photos/{id}", delete_photo),
         web.post("/photos/{id}/reprocess", post_reprocess),
         web.get("/ws", get_stream_of_all, allow_head=False),
