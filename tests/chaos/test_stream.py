@@ -82,6 +82,33 @@ async def test_100_clients_cut_20_times_each_miss_nothing_and_see_nothing_twice(
             _assert_same(one.seen[document["id"]], document)
 
 
+async def test_what_happens_while_the_broker_is_away_is_told_all_the_same(
+    fleet: Fleet, servers: EmbeddedServers
+) -> None:
+    """No hint can come: a deletion needs no broker, and is told at the other replica."""
+    first, second = await asyncio.gather(fleet.start_api(), fleet.start_api())
+    one, other = [await fleet.upload(first, PHOTO) for _ in range(2)]
+    async with fleet.http.ws_connect(f"{second.url}/ws") as all_, asyncio.timeout(60):
+        assert len((await all_.receive_json())["photos"]) == 2
+        await servers.rabbitmq.kill()
+        await fleet.until_ready(second, ready=False)
+        polling = asyncio.create_task(fleet.status(second, one, wait_s=60))
+        async with fleet.http.ws_connect(f"{second.url}/ws/{one}?since=0") as stream:
+            assert (await stream.receive_json())["type"] == "photo.queued"
+            async with fleet.http.delete(f"{first.url}/photos/{one}") as answer:
+                assert answer.status == 202
+            assert (await stream.receive_json())["type"] == "photo.deleted"
+        assert (await polling)["status"] == "deleted"
+        assert (await all_.receive_json())["photo_id"] == one
+
+        await servers.rabbitmq.start()
+        await fleet.until_ready(second)
+        await fleet.until_ready(first)
+        async with fleet.http.delete(f"{first.url}/photos/{other}") as answer:
+            assert answer.status == 202
+        assert (await all_.receive_json())["photo_id"] == other
+
+
 def _assert_same(frames: list[dict[str, Any]], document: dict[str, Any]) -> None:
     """Check that *frames* are the whole timeline, in order, each once."""
     assert document["status"] == "done"

@@ -15,6 +15,9 @@ import aiohttp
 Frame = dict[str, Any]
 _NETWORK = (aiohttp.ClientError, ConnectionError, TimeoutError)
 _PAUSE_S = 0.1
+MOST_FRAMES = 1500
+"""Of a connection to the stream of all before a cut. Often amid the replay that it begins with;
+but not always, for the replay is of everything lately changed, and behind it is what is new."""
 
 
 @dataclass
@@ -151,9 +154,13 @@ class FollowerOfAll:
         query = {"since": since} if since else {}
         async with self.bench.http.ws_connect(f"{self.bench.url()}/ws", params=query) as socket:
             last: dict[str, int] = {}
+            left = self.bench.chance.randint(1, MOST_FRAMES)
             try:
                 async for message in socket:
                     self._take(json.loads(message.data), last)
+                    left -= 1
+                    if left == 0:
+                        raise ConnectionError("cut")
                 self.codes.append(socket.close_code)
             finally:
                 socket._response.close()

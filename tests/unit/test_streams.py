@@ -237,6 +237,27 @@ def _long_hint(photo_id: str, revision: int) -> StatusEvent:
     )
 
 
+async def test_a_client_that_answers_no_ping_is_parted_with_at_once(
+    client: Client, photos: MovingPhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With more on its way to it than it will ever take."""
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.5)
+    story = await Story.begin(photos)
+    app = _app(client)
+
+    async def is_left() -> bool:
+        return not app[keys.HUB]._inboxes and not client.server.handler.connections
+
+    async def is_followed() -> bool:
+        return bool(app[keys.HUB]._inboxes)
+
+    async with _deaf(client, "/ws"):
+        await until(is_followed)
+        for revision in range(1, 500):
+            app[keys.FEED].on_body(_long_hint(story.id, revision).encode())
+        await until(is_left, within_s=stream.SEND_TIMEOUT_S / 2)
+
+
 @pytest.mark.parametrize("path", ["/ws", "/ws/{}?since=0", "/events/{}?since=0"])
 async def test_a_client_that_reads_nothing_is_parted_with(
     client: Client, photos: MovingPhotos, monkeypatch: pytest.MonkeyPatch, path: str
