@@ -19,7 +19,8 @@ from support.stack import Stack, run, tell
 from support.waiting import until
 
 PHOTO = SAMPLES / "rocket-adobe-rgb.jpg"
-LOAD = 30
+LARGE = SAMPLES / "dandelion-16mp.jpg"
+LOAD = 60  # of the large ones: more than are done while containers are being killed
 SLOW_S = 300  # two CPUs for twenty containers
 BROKER_TESTS = (
     "tests/integration/test_broker.py",
@@ -123,7 +124,7 @@ async def test_a_stage_scales(stack: Stack) -> None:
 
 
 async def test_killed_containers_lose_nothing(stack: Stack, client: Fleet) -> None:
-    ids = [await client.upload(stack, PHOTO) for _ in range(LOAD)]
+    ids = [await client.upload(stack, LARGE) for _ in range(LOAD)]
 
     async def in_the_middle() -> bool:
         documents = await asyncio.gather(*(client.status(stack, i) for i in ids))

@@ -255,7 +255,7 @@ async def test_a_client_that_answers_no_ping_is_parted_with_at_once(
         await until(is_followed)
         for revision in range(1, 500):
             app[keys.FEED].on_body(_long_hint(story.id, revision).encode())
-        await until(is_left, within_s=stream.SEND_TIMEOUT_S / 2)
+        await until(is_left, within_s=following.SEND_TIMEOUT_S / 2)
 
 
 @pytest.mark.parametrize("path", ["/ws", "/ws/{}?since=0", "/events/{}?since=0"])
