@@ -34,7 +34,7 @@ async def test_the_walk_through_works_as_written(fleet: Fleet, tmp_path: Path) -
     out = await _run("bash", "-euo", "pipefail", "-c", script, cwd=tmp_path)
     told = re.findall(r'"id":"[^"]+","status":"(\w+)"', out)
     listed = ["done"] * 2
-    assert told == ["queued", "done", *listed, "queued", "done", "deleted"], out
+    assert told == ["queued", "done", *listed, "queued", "done", "done", "deleted"], out
     assert '"stages":[{"stage":"resize"' in out
     with Image.open(tmp_path / "watermarked.jpg") as image:
         assert image.size == (600, 400)
