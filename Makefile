@@ -9,7 +9,7 @@ DATA   ?= data
 .PHONY: help demo run test check compose-check lock clean servers browser
 
 help: ## Say what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 demo: $(VENV)/.embedded servers ## Set up, start everything, send the samples through, show the results
 	@$(BIN)/photo-pipeline demo samples --data $(DATA)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from photo_pipeline.api.app import CUT_S
 from photo_pipeline.api.health import health_routes
 from photo_pipeline.domain.pipeline import PIPELINE, SUBSCRIBERS
 from photo_pipeline.metrics import Metrics
@@ -62,6 +63,9 @@ def test_stages_have_replicas() -> None:
     assert replicas == {"resize": 3, "watermark": 2, "detect": 2}
 
 
+CLOSING_S = 5.0  # connections to RabbitMQ and MongoDB
+
+
 @pytest.mark.parametrize("name", ROLE_SERVICES)
 def test_a_role_meets_the_servers_where_they_are(name: str) -> None:
     settings = _settings(name)
@@ -95,7 +99,7 @@ def test_a_role_writes_where_a_volume_is_mounted(name: str) -> None:
 @pytest.mark.parametrize("name", ROLE_SERVICES)
 def test_a_role_has_time_to_finish(name: str) -> None:
     grace_s = int(re.fullmatch(r"(\d+)s", SERVICES[name]["stop_grace_period"])[1])  # type: ignore[index]
-    assert grace_s > _settings(name).process.shutdown_grace_s
+    assert grace_s >= _settings(name).process.shutdown_grace_s + 2 * CUT_S + CLOSING_S
 
 
 @pytest.mark.parametrize("name", PIPELINE)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 
 from photo_pipeline import __version__
+from photo_pipeline.api.app import CUT_S
 from photo_pipeline.api.following import HEARTBEAT_S
 from photo_pipeline.api.health import health_routes
 from photo_pipeline.broker.consume import CANCEL_TIMEOUT_S
@@ -122,9 +123,9 @@ def test_a_pod_has_time_to_drain(folder: str, tmp_path: Path) -> None:
     for name, workload in roles(folder).items():
         grace_s = _settings(folder, workload, tmp_path).process.shutdown_grace_s
         needed_s = CANCEL_TIMEOUT_S + grace_s + MARGIN_S
-        if name == "api":  # requests in work, then what they left to be done after their answer
+        if name == "api":
             needed_s = workload.main["lifecycle"]["preStop"]["sleep"]["seconds"]
-            needed_s += 2 * grace_s + MARGIN_S
+            needed_s += grace_s + 2 * CUT_S + MARGIN_S
         assert workload.pod["terminationGracePeriodSeconds"] >= needed_s
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 from aiohttp import web
@@ -25,6 +26,8 @@ from photo_pipeline.storage.blobs import Blobs
 from photo_pipeline.storage.photos import Photos
 
 log = structlog.get_logger()
+
+CUT_S: Final = 1.0  # for requests that are cut; aiohttp takes it twice, and 0 for no limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,8 @@ async def _stop_waiting(app: web.Application) -> None:
 async def serving(app: web.Application, host: str, port: int, grace_s: float) -> AsyncIterator[str]:
     """Serve *app* for as long as the block runs; yield its address (port 0: a free one).
 
-    At the end no new connection is taken, and requests in work get *grace_s* seconds.
+    At the end no new connection is taken; requests in work and what they leave to be done get
+    *grace_s* seconds together.
     """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace_s)
     await runner.setup()
@@ -90,5 +94,10 @@ async def serving(app: web.Application, host: str, port: int, grace_s: float) ->
         log.info("api.listening", host=host, port=bound)
         yield f"http://{shown}:{bound}"
     finally:
-        await runner.cleanup()
-        await app[keys.BACKGROUND].drain(grace_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await runner.cleanup()
+                await app[keys.BACKGROUND].drain(grace_s)
+        if runner.server is not None:  # not all have ended: cut them
+            await runner.server.shutdown(CUT_S)
+        await app[keys.BACKGROUND].drain(0)

@@ -172,7 +172,7 @@ def photo_done(*, at: datetime) -> Change:
     """End the photo well."""
     return Change(
         photo_status=PhotoStatus.DONE,
-        sets={"finished_at": at},
+        sets={"finished_at": at, "position": None},
         entry=TimelineEntry(at=at, type=EventType.PHOTO_DONE),
     )
 
@@ -182,7 +182,11 @@ def photo_failed(error: StageError, stage: str, *, at: datetime) -> Change:
     told = PhotoError(code=error.code, message=error.message, stage=stage)
     return Change(
         photo_status=PhotoStatus.FAILED,
-        sets={"finished_at": at, "error": told.model_dump(mode="python")},
+        sets={
+            "finished_at": at,
+            "error": told.model_dump(mode="python"),
+            **_position(stage, StageStatus.FAILED, at),
+        },
         entry=TimelineEntry(at=at, type=EventType.PHOTO_FAILED, stage=stage, error=error),
     )
 

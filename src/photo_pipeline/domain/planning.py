@@ -1,7 +1,10 @@
 """Which pictures a photo will have, known from its preset before any is made."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
+
+from pydantic import ValidationError
 
 from photo_pipeline.domain.photo import Photo
 from photo_pipeline.domain.preset import Presets
@@ -25,5 +28,7 @@ class Plans:
         for name in photo.pipeline:
             stage = self._stages.get(name)
             if stage is not None:
-                parameters = stage.parameters.model_validate(photo.preset.stages.get(name, {}))
-                yield from stage.writes(parameters)
+                # Parameters of a version that knew others: nothing is known of what will be.
+                with suppress(ValidationError):
+                    given = photo.preset.stages.get(name, {})
+                    yield from stage.writes(stage.parameters.model_validate(given))

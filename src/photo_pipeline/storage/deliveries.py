@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from pymongo.errors import DuplicateKeyError
 
 from photo_pipeline.domain.photo import utc_now
-from photo_pipeline.storage.mongo import Database, translated
+from photo_pipeline.storage.mongo import Database, translated, unhurried
 
 REMEMBERED: Final = timedelta(days=30)
 """How long a delivery is remembered: an event may wait that long among the dead letters before
@@ -41,7 +41,7 @@ class MongoDeliveries:
         self._collection = database["deliveries"]
 
     async def ensure_indexes(self) -> None:
-        with translated():
+        with translated(), unhurried():
             await self._collection.create_index(
                 "at", expireAfterSeconds=int(REMEMBERED.total_seconds())
             )

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
+import pymongo
 import structlog
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo.errors import (
@@ -25,6 +26,8 @@ log = structlog.get_logger()
 TIMEOUT_MS: Final = 5000
 """Bound of every operation. Without it an operation on a frozen server hangs, whatever the
 socket timeout says; with it a worker notices before its broker or its probe does."""
+
+INDEXING_S: Final = 3600.0
 
 # Too large, too large after the update, refused by a validator: waiting does not help.
 _ABOUT_ONE_DOCUMENT: Final = frozenset({10334, 17419, 121})
@@ -55,6 +58,17 @@ def translated() -> Iterator[None]:
 def _one_line(error: PyMongoError) -> str:
     # The driver appends a dump of the whole topology; its first clause tells the cause.
     return str(error).split(", Timeout:", 1)[0][:300]
+
+
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """Give what takes its time, as an index of a large collection does, an hour for it.
+
+    Cut after TIMEOUT_MS, the server would throw away what it has built so far, every time.
+    (The driver takes "no timeout" for "the client's timeout".)
+    """
+    with pymongo.timeout(INDEXING_S):
+        yield
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from photo_pipeline.domain.changes import Change
 from photo_pipeline.domain.photo import Photo
 from photo_pipeline.domain.status import PhotoStatus, StageStatus
 from photo_pipeline.errors import UnknownPhotoError
-from photo_pipeline.storage.mongo import Database, Document, translated
+from photo_pipeline.storage.mongo import Database, Document, translated, unhurried
 
 log = structlog.get_logger()
 
@@ -126,7 +126,7 @@ class MongoPhotos:
         self._collection = database["photos"]
 
     async def ensure_indexes(self) -> None:
-        with translated():
+        with translated(), unhurried():
             await self._collection.create_indexes(list(_INDEXES))
 
     async def insert(self, photo: Photo) -> None:
@@ -189,7 +189,8 @@ class MongoPhotos:
     async def revisions_since(self, since: datetime) -> AsyncIterator[tuple[str, int]]:
         with translated():
             async for document in self._collection.find(
-                {"updated_at": {"$gte": since}}, {"revision": True}
+                {"updated_at": {"$gte": since}, "revision": {"$type": "number"}},
+                {"revision": True},
             ):
                 yield document["_id"], document["revision"]
 

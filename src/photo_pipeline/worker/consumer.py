@@ -164,6 +164,9 @@ class StageConsumer:
         if slot.recipe is None or slot.recipe != self._recipe(photo):
             return None
         for rendition in slot.renditions:
+            # A worker of a version without recipes may have made these by another one.
+            if f"/{slot.recipe}/" not in rendition.key:
+                return None
             if await self.blobs.size(rendition.key) != rendition.bytes:
                 return None
         return _Results(recipe=slot.recipe, renditions=slot.renditions, facts=slot.facts)

@@ -66,6 +66,12 @@ async def pay_debts(
             log.warning("reconcile.not_dispatched", photo_id=photo.id, error=error.message)
             await publisher.up(RECONNECT_S)
             continue
+        except RetryableError:
+            raise
+        except Exception as error:
+            # A document nobody foresaw, and the oldest: it would hold up all others for ever.
+            log.exception("reconcile.not_paid", photo_id=photo.id, error=str(error))
+            continue
         metrics.reconciled.labels(kind).inc()
         paid += 1
     return paid
@@ -89,7 +95,7 @@ async def reconcile(
     indexed: Sequence[Indexed],
 ) -> None:
     """Look again and again until *stop*; see to the indexes of the *indexed* stores as well."""
-    indexing = asyncio.create_task(_ensure_indexes(indexed))
+    indexing = [asyncio.create_task(_ensure_indexes(store)) for store in indexed]
     try:
         while not stop.is_set():
             await _one_round(photos, blobs, publisher, metrics, stop)
@@ -97,8 +103,9 @@ async def reconcile(
                 async with asyncio.timeout(INTERVAL_S):
                     await stop.wait()
     finally:
-        indexing.cancel()
-        await asyncio.gather(indexing, return_exceptions=True)
+        for task in indexing:
+            task.cancel()
+        await asyncio.gather(*indexing, return_exceptions=True)
 
 
 async def _one_round(
@@ -114,14 +121,11 @@ async def _one_round(
         log.exception("reconcile.failed", error=str(error))
 
 
-async def _ensure_indexes(stores: Sequence[Indexed]) -> None:
+async def _ensure_indexes(store: Indexed) -> None:
     """Create the indexes beside the work, which on a large collection takes its time."""
     while True:
         try:
-            for store in stores:
-                await store.ensure_indexes()
+            return await store.ensure_indexes()
         except RetryableError as error:
             log.warning("reconcile.not_indexed", error=error.message)
-        else:
-            return
         await asyncio.sleep(INTERVAL_S)

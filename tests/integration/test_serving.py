@@ -1,0 +1,37 @@
+"""How long the server takes to end."""
+
+import asyncio
+
+import pytest
+from aiohttp import ClientSession, web
+
+from photo_pipeline.api import keys
+from photo_pipeline.api.app import CUT_S, serving
+from photo_pipeline.api.background import Background
+
+
+@pytest.mark.parametrize("grace_s", [0, 0.5])
+async def test_what_does_not_end_in_time_is_cut(grace_s: float) -> None:
+    never, taken = asyncio.Event(), asyncio.Event()
+
+    async def hang(_: web.Request) -> web.Response:
+        taken.set()
+        await never.wait()
+        return web.Response()
+
+    async def left_to_be_done() -> None:
+        await never.wait()
+
+    app = web.Application()
+    app[keys.BACKGROUND] = Background()
+    app.router.add_get("/", hang)
+    loop = asyncio.get_running_loop()
+    async with ClientSession() as http:
+        async with serving(app, "127.0.0.1", 0, grace_s) as address:
+            asking = asyncio.create_task(http.get(address.replace("localhost", "127.0.0.1")))
+            await taken.wait()
+            app[keys.BACKGROUND].spawn("left to be done", left_to_be_done())
+            stopped = loop.time()
+        assert loop.time() - stopped < grace_s + 2 * CUT_S + 1
+        (error,) = await asyncio.gather(asking, return_exceptions=True)
+    assert isinstance(error, Exception)
