@@ -6,10 +6,11 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Final, Protocol
 
+from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from photo_pipeline.domain.photo import utc_now
-from photo_pipeline.storage.mongo import Database, translated, unhurried
+from photo_pipeline.storage.mongo import Database, create_indexes, translated
 
 REMEMBERED: Final = timedelta(days=30)
 """How long a delivery is remembered: an event may wait that long among the dead letters before
@@ -38,13 +39,12 @@ class MongoDeliveries:
     """The ledger in MongoDB, collection ``deliveries``."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._collection = database["deliveries"]
 
     async def ensure_indexes(self) -> None:
-        with translated(), unhurried():
-            await self._collection.create_index(
-                "at", expireAfterSeconds=int(REMEMBERED.total_seconds())
-            )
+        forgotten = IndexModel("at", expireAfterSeconds=int(REMEMBERED.total_seconds()))
+        await create_indexes(self._database, "deliveries", [forgotten])
 
     async def made(self, keys: Collection[str]) -> set[str]:
         with translated():

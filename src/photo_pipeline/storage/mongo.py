@@ -3,13 +3,14 @@
 Motor's upstream has moved on to PyMongo's own asynchronous API; only this folder knows.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import pymongo
 import structlog
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo import IndexModel
 from pymongo.errors import (
     ConfigurationError,
     DocumentTooLarge,
@@ -60,15 +61,19 @@ def _one_line(error: PyMongoError) -> str:
     return str(error).split(", Timeout:", 1)[0][:300]
 
 
-@contextmanager
-def unhurried() -> Iterator[None]:
-    """Give what takes its time, as an index of a large collection does, an hour for it.
+async def create_indexes(
+    database: Database, collection: str, indexes: Sequence[IndexModel]
+) -> None:
+    """Create *indexes* where they are missing, with an hour for it.
 
-    Cut after TIMEOUT_MS, the server would throw away what it has built so far, every time.
-    (The driver takes "no timeout" for "the client's timeout".)
+    Cut after TIMEOUT_MS, the server would throw away what it has built so far of an index of a
+    large collection, every time. (The driver takes "no timeout" for "the client's timeout".)
+
+    Raises StoreUnavailableError.
     """
-    with pymongo.timeout(INDEXING_S):
-        yield
+    await check(database)  # given an hour, the driver would wait that long for a server
+    with translated(), pymongo.timeout(INDEXING_S):
+        await database[collection].create_indexes(list(indexes))
 
 
 @asynccontextmanager

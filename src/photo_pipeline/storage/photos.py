@@ -13,7 +13,7 @@ from photo_pipeline.domain.changes import Change
 from photo_pipeline.domain.photo import Photo
 from photo_pipeline.domain.status import PhotoStatus, StageStatus
 from photo_pipeline.errors import UnknownPhotoError
-from photo_pipeline.storage.mongo import Database, Document, translated, unhurried
+from photo_pipeline.storage.mongo import Database, Document, create_indexes, translated
 
 log = structlog.get_logger()
 
@@ -123,11 +123,11 @@ class MongoPhotos:
     """The store in MongoDB, collection ``photos``."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._collection = database["photos"]
 
     async def ensure_indexes(self) -> None:
-        with translated(), unhurried():
-            await self._collection.create_indexes(list(_INDEXES))
+        await create_indexes(self._database, "photos", _INDEXES)
 
     async def insert(self, photo: Photo) -> None:
         document = photo.model_dump(mode="python", by_alias=True)
