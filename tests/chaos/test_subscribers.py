@@ -15,7 +15,7 @@ from support.processes import SAMPLES, Fleet, RoleProcess, Space
 from support.receiver import Receiver, receiving
 from support.waiting import until
 
-AWAY_S = float(os.environ.get("TEST_SUBSCRIBER_AWAY_S", "12"))
+AWAY_S = float(os.environ.get("TEST_SUBSCRIBER_AWAY_S", "6"))
 PAUSE_S = 0.4  # between uploads: about what two cores get through beside everything else
 
 
