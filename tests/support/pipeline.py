@@ -156,7 +156,14 @@ class World:
         self, photo_id: str, preset: Preset | None = None, from_stage: str | None = None
     ) -> Photo:
         """Do what a request for another run does, without cuts."""
-        photo = await self.photos.get(photo_id)
+        self.requeue(photo_id, preset, from_stage)
+        return self._stored(photo_id)
+
+    def requeue(
+        self, photo_id: str, preset: Preset | None = None, from_stage: str | None = None
+    ) -> None:
+        """Begin another run, in the middle of whatever else goes on."""
+        photo = self._stored(photo_id)
         change = rerun(
             photo,
             preset=preset or photo.preset,
@@ -164,15 +171,16 @@ class World:
             from_stage=from_stage,
             at=utc_now(),
         )
-        result = await self._quiet().apply(photo_id, photo.run, change)
-        assert result.applied
-        self._send(result.photo)
-        return result.photo
+        assert self.photos._apply(photo_id, photo.run, change)
+        self._send(self._stored(photo_id))
 
     def entomb(self, photo_id: str) -> None:
         """Make the tombstone of a deletion, in the middle of whatever else goes on."""
-        photo = Photo.model_validate(copy.deepcopy(self.photos._documents[photo_id]))
+        photo = self._stored(photo_id)
         assert self.photos._apply(photo_id, photo.run, photo_deleted(photo, at=utc_now()))
+
+    def _stored(self, photo_id: str) -> Photo:
+        return Photo.model_validate(copy.deepcopy(self.photos._documents[photo_id]))
 
     def erase(self, photo_id: str) -> None:
         """Erase the bytes as a deletion does, in the middle of whatever else goes on."""

@@ -4,7 +4,7 @@ import pytest
 
 from photo_pipeline.domain.status import PhotoStatus, StageStatus
 from photo_pipeline.errors import BlobUnavailableError, UnreadableImageError
-from support.fakes import Scissors
+from support.fakes import Meanwhile, Scissors
 from support.pipeline import STAGES, World, make_photo
 
 
@@ -90,3 +90,25 @@ async def test_a_retry_is_kept_wherever_its_consumer_is_cut(after: bool) -> None
         assert photo.status is PhotoStatus.DONE, where
         assert len({e.event_id for e in world.publisher.outcomes}) == 1, where
         assert not world.publisher.dead, where
+
+
+@pytest.mark.parametrize("failing", [{}, {"third": [UnreadableImageError("broken")]}])
+async def test_an_outcome_is_told_though_another_run_begins_before_it_was(
+    failing: dict[str, list[Exception]],
+) -> None:
+    world, _ = await _run(Scissors(), failing)
+    (first,) = world.publisher.outcomes
+    n = world.scissors.names.index("publish outcome") + 1
+
+    world = World()
+    for stage, errors in failing.items():
+        world.failures[stage].extend(errors)
+    photo = make_photo()
+    world.use(Meanwhile({n: [lambda: world.requeue(photo.id)]}, n))
+    await world.accept(photo)
+    await world.run()
+    assert world.cuts == 1
+    told = {e.event_id: e.type for e in world.publisher.outcomes}
+    assert told[f"{photo.id}:{first.revision}"] is first.type
+    assert len(told) == 2
+    assert (await world.photos.get(photo.id)).status is PhotoStatus.DONE

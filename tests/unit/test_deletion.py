@@ -10,6 +10,7 @@ import pytest
 
 from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.domain.changes import photo_deleted
+from photo_pipeline.domain.messages import outcome_of_run
 from photo_pipeline.domain.photo import Photo, utc_now
 from photo_pipeline.domain.status import EventType, PhotoStatus
 from photo_pipeline.erase import erase
@@ -50,7 +51,8 @@ async def _check(world: World, photo: Photo, where: object) -> None:
     assert len(stone.timeline) == stone.revision, where
     assert list(stone.renditions) == [], where
     assert world.blobs.data == {}, where
-    assert all(e.revision < stone.revision for e in world.publisher.outcomes), where
+    told = {e.event_id for e in world.publisher.outcomes}
+    assert told == {e.event_id for run in (1, 2) if (e := outcome_of_run(stone, run))}, where
 
 
 def _delete(world: World, photo: Photo) -> tuple[Callable[[], None], Callable[[], None]]:

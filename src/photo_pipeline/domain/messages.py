@@ -13,6 +13,8 @@ from photo_pipeline.errors import MalformedMessageError
 _LONGEST_NAME: Final = 100  # an id has 36 characters, and no slip has this many stages
 _FAULTS_TOLD: Final = 5  # of a body that does not parse
 OUTCOMES: Final = frozenset({EventType.PHOTO_DONE, EventType.PHOTO_FAILED})
+# A tombstone is a run of its own, so that what comes late finds its run over.
+_BEGIN_A_RUN: Final = frozenset({EventType.PHOTO_QUEUED, EventType.PHOTO_DELETED})
 
 
 _Name = Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]
@@ -145,7 +147,24 @@ class OutcomeEvent(_Message):
 
 def outcome_event(photo: Photo) -> OutcomeEvent:
     """Return the outcome of *photo*, which must have reached one; the same whenever asked."""
-    event = next(e for e in reversed(status_events(photo)) if e.type in OUTCOMES)
+    return _outcome(photo, next(e for e in reversed(status_events(photo)) if e.type in OUTCOMES))
+
+
+def outcome_of_run(photo: Photo, run: int) -> OutcomeEvent | None:
+    """Return the outcome that *run* of *photo* had, if it had one; the same whenever asked.
+
+    The photo may be on a later run by now, or deleted: told is the document as it stands.
+    """
+    at = 0
+    for event in status_events(photo):
+        if event.type in _BEGIN_A_RUN:
+            at += 1
+        if at == run and event.type in OUTCOMES:
+            return _outcome(photo, event)
+    return None
+
+
+def _outcome(photo: Photo, event: StatusEvent) -> OutcomeEvent:
     return OutcomeEvent(
         event_id=f"{photo.id}:{event.revision}",
         type=event.type,

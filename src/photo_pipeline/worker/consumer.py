@@ -88,7 +88,7 @@ class StageConsumer:
                 except Exception as error:  # noqa: BLE001  # judged, whatever it is
                     result = await self.failures.give_up(job, error)
                 if result == OBSOLETE:
-                    result = await self._take_back(job)
+                    result = await self._end_obsolete(job)
             self.metrics.stage_attempts.labels(self.name, result).inc()
             self.metrics.stage_seconds.labels(self.name).observe(time.monotonic() - started)
         return Verdict.AGAIN if result == RETURNED else Verdict.ACK
@@ -234,14 +234,15 @@ class StageConsumer:
                 with suppress(BlobUnavailableError):  # no reason to keep the photo waiting
                     await self.blobs.delete(rendition.key)
 
-    async def _take_back(self, job: Job) -> str:
-        """Leave no byte behind of a photo that was deleted while this attempt had it."""
+    async def _end_obsolete(self, job: Job) -> str:
+        """Tell the outcome that the job's run had, and leave no byte behind of a deleted photo."""
         try:
             photo = await self.recorder.photos.get(job.photo_id)
+            await self.recorder.tell_outcome(job, photo)
             if photo.status is PhotoStatus.DELETED:
                 await erase_bytes(photo.id, self.blobs)
         except RetryableError as error:
-            log.warning("stage.not_taken_back", error=error.message)
+            log.warning("stage.not_ended", error=error.message)
             return RETURNED
         except UnknownPhotoError:
             pass

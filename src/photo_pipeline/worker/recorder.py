@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.domain.changes import Change
-from photo_pipeline.domain.messages import WorkMessage, latest_event, outcome_event
+from photo_pipeline.domain.messages import WorkMessage, latest_event, outcome_of_run
 from photo_pipeline.domain.photo import Photo
 from photo_pipeline.domain.status import PhotoStatus, StageStatus
 from photo_pipeline.storage.photos import Applied, Photos
@@ -54,6 +54,11 @@ class Recorder:
         return result
 
     async def tell_outcome(self, job: Job, photo: Photo) -> None:
-        """Publish the outcome of *photo*, if it has one: the same event however often."""
-        if photo.status in (PhotoStatus.DONE, PhotoStatus.FAILED):
-            await self.publisher.outcome(outcome_event(photo), traceparent=job.traceparent)
+        """Publish the outcome of the job's run, if it had one: the same event however often.
+
+        Whoever recorded it may have died before telling, and the photo may have begun another
+        run, or been deleted, in between.
+        """
+        event = outcome_of_run(photo, job.message.run)
+        if event is not None:
+            await self.publisher.outcome(event, traceparent=job.traceparent)
