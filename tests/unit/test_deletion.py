@@ -17,7 +17,7 @@ from photo_pipeline.erase import erase
 from photo_pipeline.errors import BlobUnavailableError, UnreadableImageError
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.storage.blobs import rendition_key
-from photo_pipeline.worker.reconcile import PATIENCE_S, pay_debts
+from photo_pipeline.worker.debts import PATIENCE_S, pay_debts
 from support.fakes import Cut, FakeBlobs, FakePhotos, FakePublisher, Meanwhile, Scissors
 from support.pipeline import STAGES, World, make_photo
 

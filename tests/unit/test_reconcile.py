@@ -12,7 +12,7 @@ from photo_pipeline.domain.messages import WorkMessage, first_message
 from photo_pipeline.domain.photo import utc_now
 from photo_pipeline.errors import BrokerUnavailableError
 from photo_pipeline.metrics import Metrics
-from photo_pipeline.worker.reconcile import PATIENCE_S, pay_debts
+from photo_pipeline.worker.debts import PATIENCE_S, pay_debts
 from support.fakes import Cut, FakeBlobs, FakePhotos, FakePublisher, Scissors
 from support.pipeline import make_photo
 
