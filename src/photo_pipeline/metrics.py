@@ -76,7 +76,7 @@ class Metrics:
         )
         self.reconciled = Counter(
             "photo_reconciled",
-            "What reconcile has put right: dispatch, erase.",
+            "What reconcile has put right: dispatch, erase, lost (message), orphan, stale (file).",
             ["kind"],
             registry=self.registry,
         )

@@ -15,8 +15,9 @@ from photo_pipeline.api.feed import Feed
 from photo_pipeline.api.hub import sequencing
 from photo_pipeline.api.limits import Limits
 from photo_pipeline.api.rates import Rates
+from photo_pipeline.broker.connection import Link
 from photo_pipeline.broker.consume import Handler, consuming, listening
-from photo_pipeline.broker.inspect import count
+from photo_pipeline.broker.inspect import count, looking
 from photo_pipeline.domain.pipeline import PIPELINE, SUBSCRIBERS
 from photo_pipeline.errors import SettingsError
 from photo_pipeline.imaging.opening import limit_pixels
@@ -25,11 +26,17 @@ from photo_pipeline.resources import Shared, open_shared, read_plans
 from photo_pipeline.settings import Settings
 from photo_pipeline.stages import load
 from photo_pipeline.worker.consumer import StageConsumer
+from photo_pipeline.worker.debts import EVERY_S as DEBTS_EVERY_S
+from photo_pipeline.worker.debts import pay_debts
 from photo_pipeline.worker.executor import sandbox
 from photo_pipeline.worker.failures import Failures
-from photo_pipeline.worker.reconcile import reconcile
+from photo_pipeline.worker.lost import EVERY_S as LOST_EVERY_S
+from photo_pipeline.worker.lost import Search, put_back
+from photo_pipeline.worker.reconcile import Chore, reconcile
 from photo_pipeline.worker.recorder import Recorder
 from photo_pipeline.worker.subscriber import SubscriberConsumer
+from photo_pipeline.worker.sweep import EVERY_S as SWEEP_EVERY_S
+from photo_pipeline.worker.sweep import sweeping
 
 log = structlog.get_logger()
 
@@ -165,23 +172,36 @@ async def _taking_from(
 async def reconcile_role(shared: Shared) -> AsyncIterator[Address]:
     """Put right what was left half done."""
     stop = asyncio.Event()
+    indexed = (shared.photos, shared.deliveries)
+    url, name = shared.settings.broker.amqp_url, f"reconcile@{shared.worker}"
     # Should the loop die, the group ends the block, and with it the process: nobody would
     # notice a reconcile that only looks alive.
-    async with asyncio.TaskGroup() as group:
-        group.create_task(
-            reconcile(
-                shared.photos,
-                shared.blobs,
-                shared.publisher,
-                shared.metrics,
-                stop,
-                indexed=(shared.photos, shared.deliveries),
-            )
-        )
+    async with (
+        looking(url, name=name, topology=shared.topology) as link,
+        asyncio.TaskGroup() as group,
+    ):
+        group.create_task(reconcile(_chores(shared, link), stop, indexed=indexed))
         try:
             yield None
         finally:
             stop.set()
+
+
+def _chores(shared: Shared, link: Link) -> tuple[Chore, ...]:
+    settings, photos, blobs = shared.settings, shared.photos, shared.blobs
+    search = Search(
+        queues={name: shared.names.stage_queue(name) for name in PIPELINE},
+        retry_s=max(settings.broker.retry_delays_s),
+        stage_s=settings.work.stage_timeout_s,
+    )
+    publisher, metrics = shared.publisher, shared.metrics
+    pay = partial(pay_debts, photos, blobs, publisher, metrics)
+    find = partial(put_back, search, photos, publisher, partial(count, link), metrics)
+    return (
+        Chore("debts", DEBTS_EVERY_S, pay),
+        Chore("lost messages", LOST_EVERY_S, find),
+        Chore("orphans", SWEEP_EVERY_S, sweeping(photos, blobs, metrics)),
+    )
 
 
 ROLES: Final[Mapping[str, Role]] = {

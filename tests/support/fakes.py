@@ -21,12 +21,12 @@ from typing import Any, BinaryIO
 
 from photo_pipeline.domain.changes import Change
 from photo_pipeline.domain.messages import OutcomeEvent, StatusEvent, WorkMessage
-from photo_pipeline.domain.photo import Photo
+from photo_pipeline.domain.photo import Photo, utc_now
 from photo_pipeline.domain.stage import Output, Stage
 from photo_pipeline.domain.status import StageStatus
 from photo_pipeline.errors import MissingBlobError, UnknownPhotoError
 from photo_pipeline.storage.blobs import CHUNK_BYTES
-from photo_pipeline.storage.photos import Applied, Selection, Standing, Standings
+from photo_pipeline.storage.photos import UNENDED, Applied, Selection, Standing, Standings
 
 
 class Cut(BaseException):  # it is no error: it stands for the death of the process
@@ -149,7 +149,7 @@ class FakePhotos:
     async def standings(self) -> Standings:
         groups: defaultdict[tuple[str, StageStatus], list[datetime]] = defaultdict(list)
         for photo in await self._all():
-            if (at := photo.position) and at.status is not StageStatus.FAILED:
+            if (at := photo.position) and at.status not in (StageStatus.FAILED, StageStatus.DONE):
                 groups[at.stage, at.status].append(at.since)
         return {key: Standing(len(since), min(since)) for key, since in groups.items()}
 
@@ -163,6 +163,47 @@ class FakePhotos:
             document = self._documents[photo_id]
             if document["run"] == run:
                 document.pop("owed_since", None)
+
+    async def queued_again(self, photo_id: str, run: int, at: datetime) -> None:
+        document = self._documents[photo_id]
+        position = document["position"] or {"status": None}
+        if document["run"] == run and position["status"] == StageStatus.PENDING:
+            position["since"] = at
+
+    async def begun(self, stage: str) -> list[datetime]:
+        return [
+            queued_at
+            for photo in await self._all()
+            if (at := photo.position)
+            and (at.stage, at.status) == (stage, StageStatus.RUNNING)
+            and (queued_at := photo.stages[stage].queued_at)
+        ]
+
+    async def waiting(
+        self, stage: str, status: StageStatus, before: datetime
+    ) -> AsyncIterator[Photo]:
+        for photo in sorted(
+            await self._all(), key=lambda photo: photo.position.since if photo.position else before
+        ):
+            at = photo.position
+            if (
+                at is not None
+                and (at.stage, at.status) == (stage, status)
+                and photo.status in UNENDED
+                and at.since < before
+                and "owed_since" not in self._documents[photo.id]
+            ):
+                yield photo
+
+    async def owe(self, photo: Photo, at: datetime) -> bool:
+        with self._scissors.effect("owe"):
+            document = self._documents[photo.id]
+            if (document["run"], document["revision"]) != (photo.run, photo.revision):
+                return False
+            if "owed_since" in document:
+                return False
+            document["owed_since"] = document["position"]["since"] = at
+            return True
 
 
 def _walk(document: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
@@ -203,6 +244,7 @@ class FakeBlobs:
 
     def __init__(self, scissors: Scissors | None = None) -> None:
         self.data: dict[str, bytes] = {}
+        self.written_at: dict[str, datetime] = {}
         self._scissors = scissors or Scissors()
 
     @asynccontextmanager
@@ -225,9 +267,22 @@ class FakeBlobs:
     async def write(self, key: str, data: bytes) -> None:
         with self._scissors.effect(f"write {Path(key).name}"):
             self.data[key] = data
+            self.written_at[key] = utc_now()
 
     async def size(self, key: str) -> int | None:
         return len(self.data[key]) if key in self.data else None
+
+    async def aged(self, shard: str, before: datetime) -> AsyncIterator[tuple[str, list[str]]]:
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for key in self.data:
+            _, its_shard, photo_id, *_ = key.split("/")
+            if its_shard == shard and self.written_at[key] < before:
+                found[photo_id].append(key)
+        for photo_id, keys in found.items():
+            yield photo_id, keys
+
+    async def drop_stale(self, before: datetime) -> int:
+        return 0  # there are no temporary files
 
     async def delete(self, key: str) -> None:
         with self._scissors.effect(f"delete {Path(key).name}"):

@@ -108,7 +108,8 @@ def stage_done(
         f"{slot}.recipe": recipe,
         f"{slot}.renditions": [r.model_dump(mode="python") for r in renditions],
         f"{slot}.facts": dict(facts),
-        "position": None,
+        # Of the last stage, until the photo's end is recorded: a crash may come between.
+        **_position(stage, StageStatus.DONE, at),
     }
     if next_stage is not None:
         sets |= _position(next_stage, StageStatus.PENDING, at)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 from uuid_utils import uuid7
@@ -14,6 +15,14 @@ from photo_pipeline.domain.status import EventType, PhotoStatus, StageStatus
 def new_photo_id() -> str:
     """Return a fresh photo id: a UUIDv7 (RFC 9562) as text, so that ids sort by time."""
     return str(uuid7())
+
+
+def created_at(photo_id: str) -> datetime:
+    """Return when the id was made, as a UUIDv7 says itself; ValueError when it is none."""
+    parsed = UUID(photo_id)
+    if parsed.version != 7:  # noqa: PLR2004  # the version with a time (RFC 9562)
+        raise ValueError(f"not a UUIDv7: {photo_id!r}")
+    return datetime.fromtimestamp((parsed.int >> 80) / 1000, UTC)
 
 
 def utc_now() -> datetime:
@@ -78,7 +87,10 @@ class StageSlot(_Facts):
 
 
 class Position(_Facts):
-    """The stage that a photo waits for, is in, or failed in, and since when: for queries."""
+    """The stage that a photo waits for, is in, or failed in, and since when: for queries.
+
+    DONE is the last stage for the moment until the photo's end is recorded.
+    """
 
     stage: str
     status: StageStatus

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, Protocol
 from urllib.parse import unquote, urlsplit
@@ -89,6 +90,18 @@ class Blobs(Protocol):
 
     async def check(self) -> None:
         """Raise BlobUnavailableError unless something can be written."""
+
+    def aged(self, shard: str, before: datetime) -> AsyncIterator[tuple[str, list[str]]]:
+        """Yield photo ids with the keys of their blobs that were written before *before*.
+
+        Of the photos in one of the SHARDS.
+        """
+
+    async def drop_stale(self, before: datetime) -> int:
+        """Forget the uploads that nobody has written to since *before*; return how many."""
+
+
+SHARDS: Final = tuple(f"{n:02x}" for n in range(256))
 
 
 def photo_prefixes(photo_id: str) -> tuple[str, ...]:
@@ -213,6 +226,16 @@ class FileBlobs:
             if not await aiofiles.os.access(folder, os.W_OK):
                 raise PermissionError(errno.EACCES, "not writable")
 
+    async def aged(self, shard: str, before: datetime) -> AsyncIterator[tuple[str, list[str]]]:
+        with _translated(f"shard {shard}"):
+            found = await asyncio.to_thread(_aged, self._root, shard, before)
+        for photo_id, keys in found.items():
+            yield photo_id, keys
+
+    async def drop_stale(self, before: datetime) -> int:
+        with _translated("the temporary folder"):
+            return await asyncio.to_thread(_drop_stale, self._root / TEMPORARY, before)
+
 
 class FileUpload:
     """An upload into a temporary file beside the blobs."""
@@ -266,6 +289,28 @@ def _remove_tree(folder: Path) -> None:
                 raise
     if folder.parent.exists():
         _sync_folder(folder.parent)
+
+
+def _aged(root: Path, shard: str, before: datetime) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for kind in (_ORIGINALS, _RENDITIONS):
+        for folder, _, names in os.walk(root / kind / shard):
+            for path in (Path(folder, name) for name in names):
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    if path.stat().st_mtime < before.timestamp():
+                        key = path.relative_to(root)
+                        found.setdefault(key.parts[_SHARED], []).append(key.as_posix())
+    return found
+
+
+def _drop_stale(folder: Path, before: datetime) -> int:
+    dropped = 0
+    for path in folder.iterdir() if folder.exists() else ():
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < before.timestamp():
+                path.unlink()
+                dropped += 1
+    return dropped
 
 
 def _inside(root: Path, key: str) -> Path:

@@ -86,6 +86,23 @@ class Photos(Protocol):
     async def paid(self, photo_id: str, run: int) -> None:
         """Note that what this *run* owed is done: its first message sent, or its bytes erased."""
 
+    async def queued_again(self, photo_id: str, run: int, at: datetime) -> None:
+        """Note that a photo that waits is in its queue only since *at*, however old it is."""
+
+    async def begun(self, stage: str) -> list[datetime]:
+        """Return when the photos that are being worked on by *stage* were queued for it."""
+
+    def waiting(self, stage: str, status: StageStatus, before: datetime) -> AsyncIterator[Photo]:
+        """Yield the photos that are at *stage* in *status* since before *before*, oldest first.
+
+        Not those at their end, nor those whose message is still owed.
+        """
+
+    async def owe(self, photo: Photo, at: datetime) -> bool:
+        """Owe *photo* its message again, unless it has changed or somebody else came first."""
+
+
+UNENDED: Final = (PhotoStatus.QUEUED, PhotoStatus.PROCESSING)
 
 # Photos at their end have no position, and leave the indexes on it.
 _AT_A_STAGE: Final[Document] = {"position.stage": {"$exists": True}}
@@ -100,7 +117,12 @@ _INDEXES: Final[Sequence[IndexModel]] = (
         partialFilterExpression=_AT_A_STAGE,
     ),
     IndexModel(
-        [("position.status", ASCENDING), ("position.stage", ASCENDING), ("position.since", 1)],
+        [
+            ("position.status", ASCENDING),
+            ("position.stage", ASCENDING),
+            ("status", ASCENDING),
+            ("position.since", ASCENDING),
+        ],
         partialFilterExpression=_AT_A_STAGE,
     ),
 )
@@ -217,6 +239,49 @@ class MongoPhotos:
             await self._collection.update_one(
                 {"_id": photo_id, "run": run}, {"$unset": {"owed_since": ""}}
             )
+
+    async def queued_again(self, photo_id: str, run: int, at: datetime) -> None:
+        with translated():
+            await self._collection.update_one(
+                {"_id": photo_id, "run": run, "position.status": StageStatus.PENDING},
+                {"$set": {"position.since": at}},
+            )
+
+    async def begun(self, stage: str) -> list[datetime]:
+        at_work = {"position.stage": stage, "position.status": StageStatus.RUNNING}
+        queued_at = f"stages.{stage}.queued_at"
+        with translated():
+            found = await self._collection.find(at_work, {queued_at: True}).to_list(None)
+        times = (document["stages"].get(stage, {}).get("queued_at") for document in found)
+        return [time for time in times if time is not None]
+
+    async def waiting(
+        self, stage: str, status: StageStatus, before: datetime
+    ) -> AsyncIterator[Photo]:
+        wanted = {
+            "position.stage": stage,
+            "position.status": status,
+            "status": {"$in": list(UNENDED)},
+            "position.since": {"$lt": before},
+            "owed_since": {"$exists": False},
+        }
+        with translated():
+            async for document in self._collection.find(wanted).sort("position.since"):
+                for photo in _readable([document]):
+                    yield photo
+
+    async def owe(self, photo: Photo, at: datetime) -> bool:
+        unchanged = {
+            "_id": photo.id,
+            "run": photo.run,
+            "revision": photo.revision,
+            "owed_since": {"$exists": False},
+        }
+        with translated():
+            result = await self._collection.update_one(
+                unchanged, {"$set": {"owed_since": at, "position.since": at}}
+            )
+        return result.modified_count == 1
 
 
 def _update(change: Change) -> Document:

@@ -30,6 +30,9 @@ log = structlog.get_logger()
 PATIENCE_S: Final = publishing.PATIENCE_S + 2 * publishing.CONFIRM_TIMEOUT_S
 """A younger debt is still being paid by the upload itself."""
 
+EVERY_S: Final = 2.0
+"""How long an accepted photo waits once the broker is back."""
+
 RECONNECT_S: Final = 5.0
 
 
@@ -69,7 +72,7 @@ async def _pay(photo: Photo, photos: Photos, blobs: Blobs, publisher: Publisher)
     if photo.status is PhotoStatus.DELETED:
         await erase(photo, photos, blobs)
         return "erase"
+    # Its place in the queue is that of now, however long it was owed: see worker/lost.py.
+    await photos.queued_again(photo.id, photo.run, at=utc_now())
     await dispatch(photo, photos, publisher)
-    # The photo waits in the queue from now on, however long it was owed: see worker/lost.py.
-    await photos.wait_anew(photo.id, photo.run, at=utc_now())
     return "dispatch"
