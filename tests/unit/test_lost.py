@@ -194,7 +194,7 @@ async def test_a_broker_that_is_away_leaves_a_debt(monkeypatch: pytest.MonkeyPat
 CASES: dict[str, list[Exception]] = {
     "well": [],
     "retried": [BlobUnavailableError("EIO")],
-    "fatal": [UnreadableImageError("broken")],
+    "fatal": [UnreadableImageError("broken")] * 2,
 }
 
 
