@@ -4,10 +4,12 @@ import asyncio
 import os
 from collections import Counter
 from contextlib import aclosing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from photo_pipeline.domain.photo import utc_now
 from photo_pipeline.errors import BlobUnavailableError, MissingBlobError
 from photo_pipeline.storage.blobs import (
     CHUNK_BYTES,
@@ -275,3 +277,34 @@ def test_a_long_name_keeps_its_extension() -> None:
 
 def test_keys_spread_by_the_random_end_of_the_id() -> None:
     assert original_key("0192-f3", "a.jpg") == "originals/f3/0192-f3/a.jpg"
+
+
+async def test_the_aged_blobs_of_a_shard_are_told_by_photo(blobs: Blobs) -> None:
+    photo_id = "01890000-0000-7000-8000-0000000000ab"
+    keys = [
+        original_key(photo_id, "a.jpg"),
+        rendition_key(photo_id, "r1", "small", "jpg"),
+        rendition_key(photo_id, "r2", "small", "jpg"),
+    ]
+    other = original_key("01890000-0000-7000-8000-0000000000cd", "b.jpg")
+    for key in (*keys, other):
+        await blobs.write(key, b"bytes")
+    soon, ago = (utc_now() + timedelta(hours=hours) for hours in (1, -1))
+    found = {id_: sorted(keys) async for id_, keys in blobs.aged("ab", before=soon)}
+    assert found == {photo_id: sorted(keys)}
+    assert [found async for found in blobs.aged("ab", before=ago)] == []
+    assert [found async for found in blobs.aged("00", before=soon)] == []
+
+
+async def test_temporary_files_go_when_nobody_has_written_to_them_for_long(tmp_path: Path) -> None:
+    blobs = FileBlobs(tmp_path)
+    assert await blobs.drop_stale(before=utc_now()) == 0
+    async with blobs.upload() as upload:
+        await upload.write(b"bytes")
+        left = tmp_path / "tmp" / "left-by-a-killed-process"
+        left.write_bytes(b"bytes")
+        os.utime(left, (0, 0))
+        assert await blobs.drop_stale(before=utc_now() - timedelta(days=1)) == 1
+        assert not left.exists()
+        await upload.commit(KEY)
+    assert await blobs.read(KEY) == b"bytes"

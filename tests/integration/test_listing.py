@@ -227,6 +227,15 @@ async def test_every_query_goes_by_an_index(profiled: tuple[MongoPhotos, Databas
     async def standings() -> None:
         assert await store.standings()
 
+    async def begun() -> None:
+        assert await store.begun("first")
+
+    async def waiting() -> None:
+        pending = [p async for p in store.waiting("first", StageStatus.PENDING, EVER)]
+        assert pending == [], "all are owed their message"
+        failed = StageStatus.FAILED
+        assert [p async for p in store.waiting("second", failed, EVER)] == []
+
     one = (PhotoStatus.FAILED,)
     queries = {
         "page": (page(), 12),
@@ -239,6 +248,8 @@ async def test_every_query_goes_by_an_index(profiled: tuple[MongoPhotos, Databas
         "changed": (changed(), 100),
         "revisions": (revisions(), 100),
         "standings": (standings(), 0),  # all from the index
+        "begun": (begun(), 60),
+        "waiting": (waiting(), 60),
     }
     for name, (query, most_documents) in queries.items():
         await database.command("profile", 2)

@@ -38,7 +38,7 @@ def _start() -> changes.Change:
     return changes.stage_started("first", attempt=1, worker="w", at=utc_now())
 
 
-def _done() -> changes.Change:
+def _done(next_stage: str | None = "second") -> changes.Change:
     rendition = Rendition(
         name="one",
         stage="first",
@@ -55,7 +55,7 @@ def _done() -> changes.Change:
         recipe="r",
         renditions=[rendition],
         facts={"deep": {"list": [1, "two"]}},
-        next_stage="second",
+        next_stage=next_stage,
         attempt=1,
         worker="w",
         at=utc_now(),
@@ -162,6 +162,75 @@ async def test_a_debt_is_owed_until_it_is_paid(photos: Photos, photo: Photo) -> 
     await photos.paid(photo.id, run=1)
     assert [p.id async for p in photos.owed(before=later)] == []
     assert (await photos.get(photo.id)).revision == 1
+
+
+async def _found(photos: Photos, status: StageStatus, *, seconds: float = 1) -> list[str]:
+    before = utc_now() + timedelta(seconds=seconds)
+    return [p.id async for p in photos.waiting("first", status, before)]
+
+
+async def test_who_waits_is_found_once_nothing_is_owed_to_it(photos: Photos, photo: Photo) -> None:
+    pending, running = StageStatus.PENDING, StageStatus.RUNNING
+    assert await _found(photos, pending) == []
+    assert not await photos.owe(photo, at=utc_now()), "it is owed already"
+    await photos.paid(photo.id, run=1)
+    assert await _found(photos, pending) == [photo.id]
+    assert await _found(photos, pending, seconds=-1) == []
+    assert await _found(photos, running) == []
+    await photos.apply(photo.id, 1, _start())
+    assert await _found(photos, pending) == []
+    assert await _found(photos, running) == [photo.id]
+
+
+async def test_who_waits_may_be_owed_again_once_and_as_long_as_nothing_changes(
+    photos: Photos, photo: Photo
+) -> None:
+    await photos.paid(photo.id, run=1)
+    later = utc_now() + timedelta(minutes=1)
+    owed = await asyncio.gather(*(photos.owe(photo, at=later) for _ in range(5)))
+    assert sorted(owed) == [False] * 4 + [True]
+    assert [p.id async for p in photos.owed(before=later + timedelta(seconds=1))] == [photo.id]
+    after = await photos.get(photo.id)
+    assert after.position is not None
+    assert (after.position.since, after.revision) == (later, photo.revision)
+    await photos.paid(photo.id, run=1)
+    await photos.apply(photo.id, 1, _start())
+    assert not await photos.owe(photo, at=later), "it has moved on"
+
+
+async def test_the_moment_it_was_queued_is_that_of_its_message_as_long_as_it_waits(
+    photos: Photos, photo: Photo
+) -> None:
+    later = utc_now() + timedelta(minutes=1)
+    await photos.queued_again(photo.id, run=2, at=later)
+    assert (await photos.get(photo.id)).position == photo.position
+    await photos.queued_again(photo.id, run=1, at=later)
+    position = (await photos.get(photo.id)).position
+    assert position is not None
+    assert (position.status, position.since) == (StageStatus.PENDING, later)
+    begun = (await photos.apply(photo.id, 1, _start())).photo.position
+    await photos.queued_again(photo.id, run=1, at=later)
+    assert (await photos.get(photo.id)).position == begun
+
+
+async def test_what_was_begun_tells_how_far_its_queue_is(photos: Photos, photo: Photo) -> None:
+    assert await photos.begun("first") == []
+    await photos.apply(photo.id, 1, _start())
+    assert await photos.begun("first") == [photo.created_at]
+    assert await photos.begun("second") == []
+    await photos.apply(photo.id, 1, _done())
+    assert await photos.begun("first") == []
+
+
+async def test_a_photo_with_everything_done_but_its_end_is_found(photos: Photos) -> None:
+    photo = make_photo(["first"])
+    await photos.insert(photo)
+    await photos.paid(photo.id, run=1)
+    await photos.apply(photo.id, 1, _start())
+    await photos.apply(photo.id, 1, _done(next_stage=None))
+    assert await _found(photos, StageStatus.DONE) == [photo.id]
+    await photos.apply(photo.id, 1, changes.photo_done(at=utc_now()))
+    assert await _found(photos, StageStatus.DONE) == []
 
 
 async def test_a_document_that_cannot_be_read_holds_up_no_other(settings: Settings) -> None:
