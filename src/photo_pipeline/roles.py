@@ -59,6 +59,7 @@ async def api_role(shared: Shared) -> AsyncIterator[Address]:
                     asyncapi=asyncapi_document(shared.names, shared.topology),
                     photos=shared.photos,
                     blobs=shared.blobs,
+                    idempotency=shared.idempotency,
                     publisher=shared.publisher,
                     feed=feed,
                     hub=hub,
@@ -69,6 +70,8 @@ async def api_role(shared: Shared) -> AsyncIterator[Address]:
                     limits=Limits(
                         upload_bytes=settings.http.max_upload_bytes,
                         pixels=settings.work.max_pixels,
+                        uploads=settings.http.max_uploads,
+                        reserve_bytes=settings.http.storage_reserve_bytes,
                     ),
                     health=shared.health,
                     metrics=shared.metrics,
@@ -175,7 +178,7 @@ async def reconcile_role(shared: Shared) -> AsyncIterator[Address]:
                 shared.publisher,
                 shared.metrics,
                 stop,
-                indexed=(shared.photos, shared.deliveries),
+                indexed=(shared.photos, shared.deliveries, shared.idempotency),
             )
         )
         try:

@@ -17,7 +17,7 @@ import aiofiles
 import aiofiles.os
 from aiofiles.threadpool.binary import AsyncBufferedIOBase, AsyncBufferedReader
 
-from photo_pipeline.errors import BlobUnavailableError, MissingBlobError
+from photo_pipeline.errors import BlobUnavailableError, MissingBlobError, StorageFullError
 
 _ORIGINALS: Final = "originals"
 _RENDITIONS: Final = "renditions"
@@ -28,6 +28,7 @@ CHUNK_BYTES: Final = 1024 * 1024
 """Of a stream: large enough that a thread per chunk costs nothing beside the disk, small enough
 that a hundred streams at a time fit in memory."""
 
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _LONGEST_NAME: Final = 100  # characters; file systems allow 255 bytes
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -90,6 +91,9 @@ class Blobs(Protocol):
     async def check(self) -> None:
         """Raise BlobUnavailableError unless something can be written."""
 
+    async def free_bytes(self) -> int:
+        """Return how many bytes have room yet."""
+
 
 def photo_prefixes(photo_id: str) -> tuple[str, ...]:
     """Return the folders that hold every blob of a photo."""
@@ -126,6 +130,8 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFullError(f"storage: no room for {what}") from error
         reason = errno.errorcode.get(error.errno or 0, type(error).__name__)
         raise BlobUnavailableError(f"storage: {reason} on {what}") from error
 
@@ -212,6 +218,11 @@ class FileBlobs:
             await aiofiles.os.makedirs(folder, exist_ok=True)
             if not await aiofiles.os.access(folder, os.W_OK):
                 raise PermissionError(errno.EACCES, "not writable")
+
+    async def free_bytes(self) -> int:
+        with _translated("the storage folder"):
+            await aiofiles.os.makedirs(self._root, exist_ok=True)
+            return (await asyncio.to_thread(shutil.disk_usage, self._root)).free
 
 
 class FileUpload:
