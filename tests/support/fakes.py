@@ -55,6 +55,23 @@ class Scissors:
             raise Cut(name)
 
 
+class Death(Scissors):
+    """Cuts as Scissors do, and has no effect after that: not in any ``finally`` either."""
+
+    dead = False
+
+    @contextmanager
+    def effect(self, name: str) -> Iterator[None]:
+        if self.dead:
+            raise Cut(name)
+        try:
+            with super().effect(name):
+                yield
+        except Cut:
+            self.dead = True
+            raise
+
+
 class Meanwhile(Scissors):
     """Lets something happen right before an effect, counted from 1; may cut too, as Scissors."""
 

@@ -43,7 +43,7 @@ LONGEST_KEY: Final = 255  # characters: any identifier, and no place to keep thi
 RENEWAL_S: Final = LEASE.total_seconds() / 3
 
 _QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')  # RFC 8941, 3.3.3
-_BARE: Final = re.compile(r'[!#-~][ -~]*')
+_BARE: Final = re.compile(r"[!#-~][ -~]*")
 
 
 def idempotency_key(headers: CIMultiDictProxy[str]) -> str | None:
@@ -117,24 +117,29 @@ async def claiming(
     if key is None:
         yield Claim(photo_id=new_photo_id())
         return
-    holder = uuid4().hex
-    found = await keys.reserve(key, holder=holder, photo_id=new_photo_id())
+    claim = await _claim(key, keys, photos)
     try:
-        accepted = found.fingerprint is not None and await _exists(photos, found.photo_id)
-        if not (found.held or accepted):
-            raise RequestInProgressError("the first request with this key is in work")
-        async with _renewing(keys, key, holder, request.content):
-            yield Claim(
-                photo_id=found.photo_id,
-                fingerprint=found.fingerprint,
-                accepted=accepted,
-                key=key,
-                holder=holder,
-            )
+        async with _renewing(keys, key, claim.holder, request.content):
+            yield claim
     except (Exception, asyncio.CancelledError):
         # Shielded: a client that hangs up must not make its next try wait.
-        await asyncio.shield(_release(keys, key, holder))
+        await asyncio.shield(_release(keys, key, claim.holder))
         raise
+
+
+async def _claim(key: str, keys: IdempotencyKeys, photos: Photos) -> Claim:
+    holder = uuid4().hex
+    found = await keys.reserve(key, holder=holder, photo_id=new_photo_id())
+    accepted = found.fingerprint is not None and await _exists(photos, found.photo_id)
+    if not (found.held or accepted):
+        raise RequestInProgressError("the first request with this key is in work")
+    return Claim(
+        photo_id=found.photo_id,
+        fingerprint=found.fingerprint,
+        accepted=accepted,
+        key=key,
+        holder=holder,
+    )
 
 
 async def _exists(photos: Photos, photo_id: str) -> bool:

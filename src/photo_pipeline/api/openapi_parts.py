@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from photo_pipeline.api.middleware import REQUEST_ID
 from photo_pipeline.api.openapi_examples import PHOTO_ID
 from photo_pipeline.api.problems import PROBLEM_JSON, Problem
-from photo_pipeline.errors import PhotoPipelineError, RequestInProgressError, RetryableError
+from photo_pipeline.errors import PhotoPipelineError, RetryableError
 
 PHOTOS: Final = "photos"
 STREAM: Final = "status stream"
