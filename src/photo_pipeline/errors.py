@@ -108,7 +108,7 @@ class RequestInProgressError(RetryableError):
 
     code = "request_in_progress"
     http_status = 409
-    retry_after_s = 5  # most uploads are over by then, and a lease is looked after as often
+    retry_after_s = 5  # most uploads are over by then; the lease of one that died, the next time
 
 
 class BrokerUnavailableError(RetryableError):

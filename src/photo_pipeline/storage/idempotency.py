@@ -19,9 +19,9 @@ REMEMBERED: Final = timedelta(hours=24)
 """How long a key is remembered: a client that retries for longer than a day has given up, or has
 been started anew and makes a new key."""
 
-LEASE: Final = timedelta(seconds=15)
-"""How long a holder that has died keeps others waiting. It is renewed three times as often, so
-that a database that is away for 5 s, or a process that pauses, does not lose it."""
+LEASE: Final = timedelta(seconds=10)
+"""How long a holder that has died keeps others waiting. It is renewed three times as often: a
+process that pauses for a moment, or one slow answer of the database, does not lose it."""
 
 _MS: Final = timedelta(milliseconds=1)
 
