@@ -4,6 +4,9 @@
   x RetryableError             the same message may succeed later
     + StoreUnavailableError        MongoDB does not answer: waiting for it costs no attempt
     + BlobUnavailableError         the photo storage or the archive does not answer
+      + StorageFullError           it has no room
+    + OverloadedError              as many uploads as this process takes at a time
+    + RequestInProgressError       the first request with this key has no answer yet
     + BrokerUnavailableError       RabbitMQ does not answer
     + DecoderCrashedError          the child process died over this photo
     + StageTimeoutError            the child process was stopped at the time limit
@@ -30,6 +33,7 @@
     x BadInputError            the client sent something wrong
       + InvalidRequestError        malformed request
       + FieldTooLargeError         a form field is too long
+      + KeyReusedError             another upload came under this key
       + UnknownPresetError         no preset of this name
       + UnknownStageError          no stage of this name
       + PreconditionFailedError    If-Match does not hold
@@ -66,10 +70,11 @@ class PhotoPipelineError(Exception):
 
 
 class RetryableError(PhotoPipelineError):
-    """The same message may succeed later."""
+    """The same message may succeed later; as an answer, after ``retry_after_s`` seconds."""
 
     retryable = True
     http_status = 503
+    retry_after_s: ClassVar[int] = 5  # a restarted broker or database is back after about this long
 
 
 class StoreUnavailableError(RetryableError):
@@ -82,6 +87,28 @@ class BlobUnavailableError(RetryableError):
     """The storage of photos, or of the archive, does not answer."""
 
     code = "storage_unavailable"
+
+
+class StorageFullError(BlobUnavailableError):
+    """The storage of photos, or of the archive, has no room left."""
+
+    code = "storage_full"
+    retry_after_s = 60  # somebody has to make room: soon enough to notice, too rare to be a load
+
+
+class OverloadedError(RetryableError):
+    """This process has as many uploads in hand as it takes at a time."""
+
+    code = "overloaded"
+    retry_after_s = 2  # one of so many uploads, each of a second or two, has ended by then
+
+
+class RequestInProgressError(RetryableError):
+    """The first request with this Idempotency-Key has no answer yet."""
+
+    code = "request_in_progress"
+    http_status = 409
+    retry_after_s = 5  # most uploads are over by then; the lease of one that died, the next time
 
 
 class BrokerUnavailableError(RetryableError):
@@ -248,6 +275,13 @@ class FieldTooLargeError(BadInputError):
     """A form field is longer than allowed."""
 
     code = "field_too_large"
+
+
+class KeyReusedError(BadInputError):
+    """Another upload came under this Idempotency-Key before."""
+
+    code = "idempotency_key_reused"
+    http_status = 422
 
 
 class UnknownPresetError(BadInputError):

@@ -19,7 +19,7 @@ class Metrics:
         GCCollector(registry=self.registry)
         self.uploads = Counter(
             "photo_uploads",
-            "Uploads by result: accepted, or the code of the refusal.",
+            "Uploads by result: accepted, replayed, or the code of the refusal.",
             ["result"],
             registry=self.registry,
         )

@@ -66,6 +66,7 @@ async def api_role(shared: Shared) -> AsyncIterator[Address]:
                     asyncapi=asyncapi_document(shared.names, shared.topology),
                     photos=shared.photos,
                     blobs=shared.blobs,
+                    idempotency=shared.idempotency,
                     publisher=shared.publisher,
                     feed=feed,
                     hub=hub,
@@ -76,6 +77,8 @@ async def api_role(shared: Shared) -> AsyncIterator[Address]:
                     limits=Limits(
                         upload_bytes=settings.http.max_upload_bytes,
                         pixels=settings.work.max_pixels,
+                        uploads=settings.http.max_uploads,
+                        reserve_bytes=settings.http.storage_reserve_bytes,
                     ),
                     health=shared.health,
                     metrics=shared.metrics,
@@ -172,7 +175,7 @@ async def _taking_from(
 async def reconcile_role(shared: Shared) -> AsyncIterator[Address]:
     """Put right what was left half done."""
     stop = asyncio.Event()
-    indexed = (shared.photos, shared.deliveries)
+    indexed = (shared.photos, shared.deliveries, shared.idempotency)
     url, name = shared.settings.broker.amqp_url, f"reconcile@{shared.worker}"
     # Should the loop die, the group ends the block, and with it the process: nobody would
     # notice a reconcile that only looks alive.

@@ -128,6 +128,10 @@ class HttpSettings(_Section):
     http_port: int = Field(8000, ge=0, le=65_535)
     health_port: int = Field(0, ge=0, le=65_535)
     max_upload_bytes: int = Field(100 * MIB, ge=1)
+    # Each may hold 2 MiB in memory, beside the 60 of an idle API: half of its container's 512.
+    max_uploads: int = Field(100, ge=1, le=10_000)
+    # A hundred uploads of 4 MB, and as much again for what is made of each and of those before.
+    storage_reserve_bytes: int = Field(1024 * MIB, ge=0)
 
 
 class WorkSettings(_Section):

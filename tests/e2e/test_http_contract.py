@@ -21,6 +21,7 @@ NOBODY = "mongodb://127.0.0.1:1/none"
 
 UNPROVOKED = {
     ("uploadPhoto", 408): "takes a minute of silence",
+    ("uploadPhoto", 409): "takes two at a time: tests/e2e/test_idempotency.py",
 }
 """What is promised and not provoked here, with the reason; nor is 500, which is a bug."""
 

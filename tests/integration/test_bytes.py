@@ -1,34 +1,21 @@
 """Serving bytes that change, vanish or tear while they are served; over fakes, by real HTTP."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from photo_pipeline.api.app import Parts, make_app
-from photo_pipeline.api.feed import Feed
-from photo_pipeline.api.hub import Hub
-from photo_pipeline.api.limits import Limits
-from photo_pipeline.api.rates import Rates
-from photo_pipeline.broker.inspect import QueueCount
-from photo_pipeline.broker.publisher import Publisher
-from photo_pipeline.broker.topology import Names
 from photo_pipeline.domain.photo import Photo
-from photo_pipeline.domain.planning import Plans
-from photo_pipeline.domain.preset import Preset, make_presets
+from photo_pipeline.domain.preset import Preset
 from photo_pipeline.errors import BlobUnavailableError
-from photo_pipeline.health import Health
 from photo_pipeline.storage.blobs import CHUNK_BYTES
+from support.api import api_over
 from support.fakes import FakeBlobs
 from support.pipeline import STAGES, World, make_photo
 
 Client = TestClient[Any, Any]
-
-
-async def _no_counts(_: object) -> dict[str, QueueCount]:
-    return {}
 
 
 @pytest.fixture
@@ -46,24 +33,7 @@ async def photo(world: World) -> Photo:
 
 @pytest.fixture
 async def client(world: World) -> AsyncIterator[Client]:
-    app = make_app(
-        Parts(
-            asyncapi="{}",
-            photos=world.photos,
-            blobs=world.blobs,
-            publisher=cast("Publisher", world.publisher),
-            feed=Feed(),
-            hub=Hub(world.photos),
-            rates=Rates(),
-            names=Names(),
-            count_queues=_no_counts,
-            plans=Plans(make_presets({}, STAGES), STAGES),
-            limits=Limits(upload_bytes=1000, pixels=1000),
-            health=Health(),
-            metrics=world.metrics,
-        )
-    )
-    async with TestClient(TestServer(app)) as client:
+    async with TestClient(TestServer(api_over(world))) as client:
         yield client
 
 

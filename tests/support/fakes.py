@@ -13,7 +13,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -26,6 +26,7 @@ from photo_pipeline.domain.stage import Output, Stage
 from photo_pipeline.domain.status import StageStatus
 from photo_pipeline.errors import MissingBlobError, UnknownPhotoError
 from photo_pipeline.storage.blobs import CHUNK_BYTES
+from photo_pipeline.storage.idempotency import LEASE, Reservation
 from photo_pipeline.storage.photos import UNENDED, Applied, Selection, Standing, Standings
 
 
@@ -52,6 +53,23 @@ class Scissors:
         yield
         if mine:
             raise Cut(name)
+
+
+class Death(Scissors):
+    """Cuts as Scissors do, and has no effect after that: not in any ``finally`` either."""
+
+    dead = False
+
+    @contextmanager
+    def effect(self, name: str) -> Iterator[None]:
+        if self.dead:
+            raise Cut(name)
+        try:
+            with super().effect(name):
+                yield
+        except Cut:
+            self.dead = True
+            raise
 
 
 class Meanwhile(Scissors):
@@ -81,13 +99,17 @@ class FakePhotos:
     async def ensure_indexes(self) -> None:
         return None
 
-    async def insert(self, photo: Photo) -> None:
+    async def insert(self, photo: Photo) -> bool:
         with self._scissors.effect("insert"):
+            if photo.id in self._documents:
+                return False
             document = photo.model_dump(mode="python", by_alias=True)
             self._documents[photo.id] = {**document, "owed_since": photo.created_at}
+        return True
 
     async def remove(self, photo_id: str) -> None:
-        self._documents.pop(photo_id, None)
+        with self._scissors.effect("remove"):
+            self._documents.pop(photo_id, None)
 
     async def get(self, photo_id: str) -> Photo:
         if photo_id not in self._documents:
@@ -245,6 +267,7 @@ class FakeBlobs:
     def __init__(self, scissors: Scissors | None = None) -> None:
         self.data: dict[str, bytes] = {}
         self.written_at: dict[str, datetime] = {}
+        self.room = 2**40
         self._scissors = scissors or Scissors()
 
     @asynccontextmanager
@@ -295,6 +318,59 @@ class FakeBlobs:
 
     async def check(self) -> None:
         return None
+
+    async def free_bytes(self) -> int:
+        return self.room - sum(map(len, self.data.values()))
+
+
+class FakeIdempotencyKeys:
+    """The records of the keys in memory."""
+
+    def __init__(self, scissors: Scissors | None = None) -> None:
+        self.records: dict[str, dict[str, Any]] = {}
+        self.passed = timedelta()  # a lease ends when a test says that time has passed
+        self._scissors = scissors or Scissors()
+
+    def _now(self) -> datetime:
+        return utc_now() + self.passed
+
+    async def ensure_indexes(self) -> None:
+        return None
+
+    async def reserve(self, key: str, *, holder: str, photo_id: str) -> Reservation:
+        with self._scissors.effect("reserve"):
+            record = self.records.setdefault(
+                key, {"photo_id": photo_id, "fingerprint": None, "until": self._now()}
+            )
+            if record["until"] <= self._now():
+                record |= {"holder": holder, "until": self._now() + LEASE}
+        return Reservation(
+            photo_id=record["photo_id"],
+            fingerprint=record["fingerprint"],
+            held=record["holder"] == holder,
+        )
+
+    async def renew(self, key: str, *, holder: str) -> None:
+        with self._scissors.effect("renew"):
+            if (record := self._held(key, holder)) is not None:
+                record["until"] = self._now() + LEASE
+
+    async def seal(self, key: str, *, holder: str, fingerprint: str) -> str | None:
+        with self._scissors.effect("seal"):
+            if (record := self._held(key, holder)) is None:
+                return None
+            record["until"] = self._now() + LEASE
+            record["fingerprint"] = record["fingerprint"] or fingerprint
+        return str(record["fingerprint"])
+
+    async def release(self, key: str, *, holder: str) -> None:
+        with self._scissors.effect("release"):
+            if (record := self._held(key, holder)) is not None:
+                record["until"] = self._now()
+
+    def _held(self, key: str, holder: str) -> dict[str, Any] | None:
+        record = self.records.get(key)
+        return record if record is not None and record["holder"] == holder else None
 
 
 class FakeDeliveries:

@@ -11,7 +11,13 @@ from prometheus_client import Counter, Gauge, Histogram
 from photo_pipeline.api.routes import routes
 from photo_pipeline.broker.topology import Names, build_topology
 from photo_pipeline.domain.pipeline import PIPELINE, SUBSCRIBERS
-from photo_pipeline.errors import error_class
+from photo_pipeline.errors import (
+    BlobUnavailableError,
+    OverloadedError,
+    StorageFullError,
+    StoreUnavailableError,
+    error_class,
+)
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.roles import ROLES
 from support.manifests import COMPONENT, NAME, PIPELINE_POD, PRODUCTION, named, roles
@@ -31,6 +37,10 @@ RABBITMQ: Final = {
 }
 # What Prometheus and its operator add; `role` is the PodMonitor's.
 ADDED: Final = {"role", "pod", "namespace", "job", "instance"}
+UPLOADS_REFUSED: Final = (
+    *(BlobUnavailableError, OverloadedError),
+    *(StorageFullError, StoreUnavailableError),
+)
 SEVERITIES: Final = {"critical", "warning"}
 
 
@@ -110,7 +120,7 @@ def test_values_that_are_selected_exist(label: str) -> None:
         "status": {"done", "failed", "200", "404", "500", "503"},
         "role": set(ROLES),
         "method": {"GET", "POST"},
-        "result": {"accepted", "store_unavailable", "storage_unavailable"}
+        "result": {"accepted", *(each.code for each in UPLOADS_REFUSED)}
         | set(re.findall(r"\w+", told.partition(": ")[2])),
     }[label]
     found = list(_matchers(label))

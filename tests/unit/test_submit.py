@@ -464,9 +464,12 @@ async def test_a_service_that_goes_away_is_waited_for_once(
     assert len(set(fake.keys)) <= 1
 
 
-async def test_comes_back_after_a_503_as_it_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("status", "code"), [(503, "overloaded"), (503, "storage_full"), (409, "request_in_progress")]
+)
+async def test_comes_back_as_it_is_told(tmp_path: Path, status: int, code: str) -> None:
     files = files_in(tmp_path, "a.jpg")
-    busy = problem(503, "overloaded", **{"Retry-After": "1"})
+    busy = problem(status, code, **{"Retry-After": "1"})
     phases: list[Any] = []
     async with serving(Fake(refusals={"a.jpg": [busy]})) as fake:
         began = time.monotonic()

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from photo_pipeline.api import keys
 from photo_pipeline.api.background import Background
+from photo_pipeline.api.door import Door
 from photo_pipeline.api.feed import Feed
 from photo_pipeline.api.hub import Hub
 from photo_pipeline.api.limits import Limits
@@ -23,6 +24,7 @@ from photo_pipeline.domain.planning import Plans
 from photo_pipeline.health import Health
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.storage.blobs import Blobs
+from photo_pipeline.storage.idempotency import IdempotencyKeys
 from photo_pipeline.storage.photos import Photos
 
 log = structlog.get_logger()
@@ -37,6 +39,7 @@ class Parts:
     asyncapi: str
     photos: Photos
     blobs: Blobs
+    idempotency: IdempotencyKeys
     publisher: Publisher
     feed: Feed
     hub: Hub
@@ -55,6 +58,8 @@ def make_app(parts: Parts) -> web.Application:
     app[keys.ASYNCAPI] = parts.asyncapi
     app[keys.PHOTOS] = parts.photos
     app[keys.BLOBS] = parts.blobs
+    app[keys.IDEMPOTENCY] = parts.idempotency
+    app[keys.DOOR] = Door(parts.limits, parts.blobs)
     app[keys.PUBLISHER] = parts.publisher
     app[keys.FEED] = parts.feed
     app[keys.HUB] = parts.hub

@@ -35,7 +35,7 @@ _PARTS: Final = 4  # the file and each of the other fields once
 class Form:
     """What the client sent beside the bytes."""
 
-    filename: str | None = None
+    filename: str = ""  # never empty once there is a file
     preset: str | None = None
     focal_point: tuple[float, float] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -70,14 +70,14 @@ async def read_form(request: web.Request, upload: Upload, limits: Limits) -> For
     except (AssertionError, ValueError, web.RequestPayloadError) as error:
         # How aiohttp tells a malformed body, part or encoding.
         raise InvalidRequestError(f"malformed multipart body: {error}") from error
-    if form.filename is None:
+    if not form.filename:
         raise InvalidRequestError("the part 'file' is missing")
     return form
 
 
 async def _read_part(part: BodyPartReader, form: Form, upload: Upload, limits: Limits) -> None:
     if part.name == "file":
-        if form.filename is not None:
+        if form.filename:
             raise InvalidRequestError("send one file per request")
         form.filename = plain_name(part.filename or "")
         await _receive(part, upload, limits)

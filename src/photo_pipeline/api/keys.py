@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from photo_pipeline.api.background import Background
+from photo_pipeline.api.door import Door
 from photo_pipeline.api.feed import Feed
 from photo_pipeline.api.hub import Hub
 from photo_pipeline.api.limits import Limits
@@ -18,6 +19,7 @@ from photo_pipeline.domain.planning import Plans
 from photo_pipeline.health import Health
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.storage.blobs import Blobs
+from photo_pipeline.storage.idempotency import IdempotencyKeys
 from photo_pipeline.storage.photos import Photos
 
 ASYNCAPI: Final = web.AppKey("asyncapi", str)
@@ -26,9 +28,11 @@ BLOBS: Final = web.AppKey("blobs", Blobs)
 CountQueues = Callable[[Iterable[str]], Awaitable[dict[str, QueueCount]]]
 
 COUNT_QUEUES: Final[web.AppKey[CountQueues]] = web.AppKey("count_queues")
+DOOR: Final = web.AppKey("door", Door)
 FEED: Final = web.AppKey("feed", Feed)
 HEALTH: Final = web.AppKey("health", Health)
 HUB: Final = web.AppKey("hub", Hub)
+IDEMPOTENCY: Final = web.AppKey("idempotency", IdempotencyKeys)
 LIMITS: Final = web.AppKey("limits", Limits)
 METRICS: Final = web.AppKey("metrics", Metrics)
 NAMES: Final = web.AppKey("names", Names)

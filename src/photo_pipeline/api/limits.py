@@ -1,4 +1,4 @@
-"""What an upload may be."""
+"""What an upload may be, and how many there may be."""
 
 from dataclasses import dataclass
 
@@ -9,3 +9,5 @@ class Limits:
 
     upload_bytes: int
     pixels: int
+    uploads: int  # at a time
+    reserve_bytes: int  # of the storage, which no upload may use

@@ -22,8 +22,8 @@ from pydantic import BaseModel
 
 from photo_pipeline.api.middleware import REQUEST_ID
 from photo_pipeline.api.openapi_examples import PHOTO_ID
-from photo_pipeline.api.problems import PROBLEM_JSON, RETRY_AFTER_S, Problem
-from photo_pipeline.errors import PhotoPipelineError
+from photo_pipeline.api.problems import PROBLEM_JSON, Problem
+from photo_pipeline.errors import PhotoPipelineError, RequestInProgressError, RetryableError
 
 PHOTOS: Final = "photos"
 STREAM: Final = "status stream"
@@ -44,7 +44,14 @@ def header(description: str, example: str | int, *, required: bool = True) -> He
 
 _ALWAYS: Final = {REQUEST_ID: header("The request's own, or a new one.", "5f2c7a")}
 _PROBLEM_HEADERS: Final = {
-    503: {"Retry-After": header("Try again after so many seconds.", RETRY_AFTER_S)},
+    503: {"Retry-After": header("Try again after so many seconds.", RetryableError.retry_after_s)},
+    409: {
+        "Retry-After": header(
+            f"Try again after so many seconds, if it is `{RequestInProgressError.code}`.",
+            RequestInProgressError.retry_after_s,
+            required=False,
+        )
+    },
     416: {"Content-Range": header("How many bytes there are.", "bytes */214310")},
 }
 

@@ -1,5 +1,6 @@
 """``POST /upload/`` in the OpenAPI document."""
 
+from datetime import timedelta
 from typing import Final
 
 from openapi_pydantic import DataType, Encoding, MediaType, RequestBody, Schema
@@ -7,11 +8,15 @@ from openapi_pydantic import DataType, Encoding, MediaType, RequestBody, Schema
 from photo_pipeline import errors
 from photo_pipeline.api import openapi_parts as parts
 from photo_pipeline.api.form import DEEPEST_METADATA, FIELD_BYTES
+from photo_pipeline.api.idempotency import KEY, LONGEST_KEY, REPLAYED
 from photo_pipeline.api.openapi_examples import ACCEPTED, PHOTO_ID
 from photo_pipeline.api.openapi_parts import answer, header, in_header
 from photo_pipeline.api.uploads import Accepted
 from photo_pipeline.domain.formats import FORMATS
 from photo_pipeline.domain.preset import DEFAULT_PRESET
+from photo_pipeline.storage.idempotency import REMEMBERED
+
+HOUR: Final = timedelta(hours=1)
 
 # Defaults and no examples: the documentation page fills its form with them, and sends it.
 _BODY: Final = RequestBody(
@@ -65,7 +70,12 @@ UPLOAD: Final = parts.operation(
     "Upload a photo",
     "Accept one photo. `202` means that its bytes and its status document are durable and that "
     "it will be processed, whatever happens to the message broker. A refused upload leaves "
-    "nothing behind.\n\nThe parts may come in any order; an unknown part is refused. What the "
+    "nothing behind.\n\nWhoever gets no answer, or `503`, sends the same again with the same "
+    f"`{KEY}`: it is the same photo, processed once. A repeat is the same when its bytes, "
+    "filename, preset, focal point and metadata are, and is answered as the first was, with "
+    f"`{REPLAYED}: true`, also when the photo has got on or was deleted meanwhile: its `links` "
+    "tell. An upload that was refused does not use up its key.\n\n"
+    "The parts may come in any order; an unknown part is refused. What the "
     "file is, its bytes say: its name and declared type play no part. Accepted are "
     + ", ".join(name.upper() for name in FORMATS)
     + ". The limits on bytes and pixels are set by the operator.",
@@ -73,7 +83,12 @@ UPLOAD: Final = parts.operation(
         "202": answer(
             "Accepted.",
             {parts.JSON: parts.model(Accepted, ACCEPTED)},
-            {"Location": header("The status document.", f"/status/{PHOTO_ID}")},
+            {
+                "Location": header("The status document.", f"/status/{PHOTO_ID}"),
+                REPLAYED: header(
+                    f"This upload was accepted before under its `{KEY}`.", "true", required=False
+                ),
+            },
         )
     },
     (
@@ -81,9 +96,18 @@ UPLOAD: Final = parts.operation(
         errors.BodyTooLargeError,
         *(errors.UnsupportedFormatError, errors.EmptyFileError, errors.UnreadableImageError),
         *(errors.TooManyPixelsError, errors.UnknownPresetError),
+        *(errors.RequestInProgressError, errors.KeyReusedError),
         *(errors.StoreUnavailableError, errors.BlobUnavailableError),
+        *(errors.OverloadedError, errors.StorageFullError),
     ),
     parameters=(
+        in_header(
+            KEY,
+            "A name for this upload that no other has, such as a UUID; remembered for "
+            f"{REMEMBERED // HOUR} hours. 1 to {LONGEST_KEY} printable ASCII characters, with or "
+            "without quotes around them (draft-ietf-httpapi-idempotency-key-header).",
+            "8e03978e-40d5-43e8-bc93-6894a57f9324",
+        ),
         in_header(
             "traceparent",
             "The trace to go on with (W3C Trace Context); a new one without.",

@@ -16,9 +16,6 @@ log = structlog.get_logger()
 
 PROBLEM_JSON: Final = "application/problem+json"
 CLIENT_GONE: Final = 499
-RETRY_AFTER_S: Final = 5
-"""A restarted broker or database is back after about this long."""
-
 
 Headers = Mapping[str, str] | Mapping[istr, str]
 
@@ -67,7 +64,7 @@ def problem_of(request: web.Request, error: Exception) -> web.Response:
         case PhotoPipelineError():
             headers: Headers = {}
             if isinstance(error, RetryableError):
-                headers = {hdrs.RETRY_AFTER: str(RETRY_AFTER_S)}
+                headers = {hdrs.RETRY_AFTER: str(error.retry_after_s)}
             if isinstance(error, RangeNotSatisfiableError):
                 headers = {hdrs.CONTENT_RANGE: f"bytes */{error.size}"}
             return problem_response(

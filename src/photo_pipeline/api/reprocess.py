@@ -49,7 +49,7 @@ async def post_reprocess(request: web.Request) -> web.Response:
         photo, applied = result.photo, result.applied
     log.info("photo.requeued", photo_id=photo.id, run=photo.run, preset=photo.preset.name)
     send_on_its_way(app, photo)
-    return accepted(photo)
+    return accepted(photo.id, photo.filename)
 
 
 async def _read(request: web.Request) -> ReprocessBody:

@@ -1,11 +1,12 @@
 """``POST /upload/``: from bytes on the wire to a durable photo.
 
-Stream to a temporary blob under limits while hashing → look at the header → rename → insert
-the status document with its dispatch still owed → answer → publish → clear the debt.
-Everything that is refused leaves nothing behind.
+Claim the key, if there is one → stream to a temporary blob under limits while hashing → look at
+the header → seal the key → rename → insert the status document with its dispatch still owed →
+answer → publish → clear the debt. Everything that is refused leaves nothing behind.
 """
 
 import asyncio
+from dataclasses import dataclass
 
 import structlog
 from aiohttp import hdrs, web
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 
 from photo_pipeline.api import keys
 from photo_pipeline.api.form import Form, read_form
+from photo_pipeline.api.idempotency import REPLAYED, Claim, claiming, fingerprint_of
 from photo_pipeline.api.problems import json_response
 from photo_pipeline.dispatch import dispatch
 from photo_pipeline.domain.document import LinksDocument, links
@@ -22,12 +24,12 @@ from photo_pipeline.domain.photo import (
     Position,
     StageSlot,
     TimelineEntry,
-    new_photo_id,
     utc_now,
 )
 from photo_pipeline.domain.preset import Preset
 from photo_pipeline.domain.status import EventType, PhotoStatus, StageStatus
 from photo_pipeline.domain.trace import trace_of
+from photo_pipeline.erase import erase_bytes
 from photo_pipeline.errors import PhotoPipelineError, StoreUnavailableError
 from photo_pipeline.imaging.probe import Probe, probe
 from photo_pipeline.storage.blobs import Upload, original_key
@@ -44,20 +46,35 @@ class Accepted(BaseModel):
     links: LinksDocument
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """An upload that was accepted before."""
+
+    photo_id: str
+    filename: str
+
+
 async def post_upload(request: web.Request) -> web.Response:
-    """Accept one photo."""
+    """Accept one photo, or tell again that it was accepted."""
     result = "refused"
     try:
-        photo = await _receive(request)
-        result = "accepted"
+        received = await receive(request)
+        result = "accepted" if isinstance(received, Photo) else "replayed"
     except PhotoPipelineError as error:
         result = error.code
         raise
     finally:
         request.app[keys.METRICS].uploads.labels(result).inc()
-    log.info("photo.accepted", photo_id=photo.id, bytes=photo.bytes, format=photo.format)
-    send_on_its_way(request.app, photo)
-    return accepted(photo)
+    match received:
+        case Replay(photo_id, filename):
+            log.info("photo.replayed", photo_id=photo_id)
+            answer = accepted(photo_id, filename)
+            answer.headers[REPLAYED] = "true"
+            return answer
+        case photo:
+            log.info("photo.accepted", photo_id=photo.id, bytes=photo.bytes, format=photo.format)
+            send_on_its_way(request.app, photo)
+            return accepted(photo.id, photo.filename)
 
 
 def send_on_its_way(app: web.Application, photo: Photo) -> None:
@@ -65,41 +82,70 @@ def send_on_its_way(app: web.Application, photo: Photo) -> None:
     app[keys.BACKGROUND].spawn(f"dispatch {photo.id}", _dispatch(app, photo))
 
 
-def accepted(photo: Photo) -> web.Response:
+def accepted(photo_id: str, filename: str) -> web.Response:
     """Return the answer to whoever asked for a run."""
     answer = Accepted(
-        id=photo.id, status=photo.status, filename=photo.filename, links=links(photo.id)
+        id=photo_id, status=PhotoStatus.QUEUED, filename=filename, links=links(photo_id)
     )
     return json_response(answer, status=202, headers={hdrs.LOCATION: answer.links.self})
 
 
-async def _receive(request: web.Request) -> Photo:
+async def receive(request: web.Request) -> Photo | Replay:
+    """Make an upload durable, unless that was done before."""
     app = request.app
-    async with app[keys.BLOBS].upload() as upload:
+    async with (
+        app[keys.DOOR].letting_in(request.content_length),
+        claiming(request, app[keys.IDEMPOTENCY], app[keys.PHOTOS]) as claim,
+        app[keys.BLOBS].upload() as upload,
+    ):
         form = await read_form(request, upload, app[keys.LIMITS])
-        preset = app[keys.PLANS].presets.named(form.preset)
-        async with upload.opened() as file:
-            found = await asyncio.to_thread(probe, file, app[keys.LIMITS].pixels)
-        photo = new_photo(
-            form,
-            found,
-            upload,
-            preset=preset,
-            pipeline=app[keys.PLANS].pipeline,
-            traceparent=trace_of(request.headers.get("traceparent")),
-        )
+        fingerprint = fingerprint_of(form, upload)
+        claim.check(fingerprint)
+        if claim.accepted:
+            return Replay(claim.photo_id, form.filename)
+        photo = await _judge(request, claim.photo_id, form, upload)
+        await claim.seal(app[keys.IDEMPOTENCY], fingerprint)
         await upload.commit(photo.original)
-    await _insert(app, photo)
-    return photo
+        if await _insert(app, photo, claim):
+            return photo
+    return await _overtaken(app, photo)
 
 
-async def _insert(app: web.Application, photo: Photo) -> None:
+async def _judge(request: web.Request, photo_id: str, form: Form, upload: Upload) -> Photo:
+    """Return the photo that the upload is; raise a BadInputError if it is none."""
+    plans, limits = request.app[keys.PLANS], request.app[keys.LIMITS]
+    preset = plans.presets.named(form.preset)
+    async with upload.opened() as file:
+        found = await asyncio.to_thread(probe, file, limits.pixels)
+    return new_photo(
+        photo_id,
+        form,
+        found,
+        upload,
+        preset=preset,
+        pipeline=plans.pipeline,
+        traceparent=trace_of(request.headers.get("traceparent")),
+    )
+
+
+async def _insert(app: web.Application, photo: Photo, claim: Claim) -> bool:
     try:
-        await app[keys.PHOTOS].insert(photo)
+        return await app[keys.PHOTOS].insert(photo)
     except BaseException:
-        # Shielded: a cancelled request must not leave its bytes behind either.
-        await asyncio.shield(_undo(app, photo))
+        # Under a key the same upload may come again, or be at it already: whatever is there is
+        # its own, and nothing may be taken from it.
+        if claim.key is None:
+            # Shielded: a cancelled request must not leave its bytes behind either.
+            await asyncio.shield(_undo(app, photo))
         raise
+
+
+async def _overtaken(app: web.Application, late: Photo) -> Replay:
+    """Tell of a photo that the same upload, sent again, has made while this one paused."""
+    photo = await app[keys.PHOTOS].get(late.id)
+    if photo.status is PhotoStatus.DELETED:
+        await erase_bytes(photo.id, app[keys.BLOBS])  # which were just written once more
+    return Replay(photo.id, photo.filename)
 
 
 async def _undo(app: web.Application, photo: Photo) -> None:
@@ -120,6 +166,7 @@ async def _dispatch(app: web.Application, photo: Photo) -> None:
 
 
 def new_photo(
+    photo_id: str,
     form: Form,
     found: Probe,
     upload: Upload,
@@ -130,13 +177,11 @@ def new_photo(
 ) -> Photo:
     """Return the photo as it begins: queued, revision 1, its first stage waiting."""
     now = utc_now()
-    photo_id = new_photo_id()
-    filename = form.filename or "photo"
     waiting = {name: StageSlot() for name in pipeline}
     waiting[pipeline[0]] = StageSlot(queued_at=now)
     return Photo(
         id=photo_id,
-        filename=filename,
+        filename=form.filename,
         format=found.format,
         content_type=found.content_type,
         bytes=upload.size,
@@ -147,7 +192,7 @@ def new_photo(
         pipeline=pipeline,
         focal_point=form.focal_point,
         metadata=form.metadata,
-        original=original_key(photo_id, filename),
+        original=original_key(photo_id, form.filename),
         traceparent=traceparent,
         created_at=now,
         updated_at=now,

@@ -11,7 +11,7 @@ from typing import Final
 import aiohttp
 from aiohttp import hdrs
 
-from photo_pipeline.errors import PermanentError, RetryableError
+from photo_pipeline.errors import PermanentError, RequestInProgressError, RetryableError
 
 COME_BACK: Final = frozenset(
     {
@@ -73,7 +73,7 @@ def refusal(
     if location is not None and status in REDIRECTS:
         return UnexpectedAnswerError(f"redirected to {location}: use that address")
     code, message = _problem(status, body)
-    if status in COME_BACK:
+    if status in COME_BACK or code == RequestInProgressError.code:
         return BusyError(code, message, retry_after_s(headers.get(hdrs.RETRY_AFTER)))
     return RefusedError(code, message)
 

@@ -17,7 +17,7 @@ from photo_pipeline.client.answers import (
     UnreachableError,
 )
 from photo_pipeline.client.follow import follow
-from photo_pipeline.client.patience import pause_s
+from photo_pipeline.client.patience import at_least_s, pause_s
 from photo_pipeline.client.progress import Phase, Progress, Report
 from photo_pipeline.client.result import Ending, SubmitResult, final_result
 from photo_pipeline.client.service import Service
@@ -80,7 +80,7 @@ async def _upload_patiently(
         if tries >= UPLOAD_TRIES or wait_s > LONGEST_RETRY_AFTER_S:
             raise trouble
         report(Progress(phase=Phase.BUSY, code=code))
-        await asyncio.sleep(wait_s)
+        await asyncio.sleep(at_least_s(wait_s))
 
 
 async def await_outcome(

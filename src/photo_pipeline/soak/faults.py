@@ -11,8 +11,8 @@ from typing import Final, Protocol
 
 from photo_pipeline.embedded.launcher import EmbeddedServers
 from photo_pipeline.errors import EmbeddedServerError
-from photo_pipeline.soak.fleet import RoleProcess
 from photo_pipeline.soak import plan
+from photo_pipeline.soak.fleet import RoleProcess
 from photo_pipeline.soak.plan import Action, Fault
 
 DISCONNECT_REASON: Final = "soak"

@@ -18,7 +18,7 @@ import aiofiles
 import aiofiles.os
 from aiofiles.threadpool.binary import AsyncBufferedIOBase, AsyncBufferedReader
 
-from photo_pipeline.errors import BlobUnavailableError, MissingBlobError
+from photo_pipeline.errors import BlobUnavailableError, MissingBlobError, StorageFullError
 
 _ORIGINALS: Final = "originals"
 _RENDITIONS: Final = "renditions"
@@ -29,6 +29,7 @@ CHUNK_BYTES: Final = 1024 * 1024
 """Of a stream: large enough that a thread per chunk costs nothing beside the disk, small enough
 that a hundred streams at a time fit in memory."""
 
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _LONGEST_NAME: Final = 100  # characters; file systems allow 255 bytes
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -100,6 +101,9 @@ class Blobs(Protocol):
     async def drop_stale(self, before: datetime) -> int:
         """Forget the uploads that nobody has written to since *before*; return how many."""
 
+    async def free_bytes(self) -> int:
+        """Return how many bytes have room yet."""
+
 
 SHARDS: Final = tuple(f"{n:02x}" for n in range(256))
 
@@ -139,6 +143,8 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFullError(f"storage: no room for {what}") from error
         reason = errno.errorcode.get(error.errno or 0, type(error).__name__)
         raise BlobUnavailableError(f"storage: {reason} on {what}") from error
 
@@ -235,6 +241,11 @@ class FileBlobs:
     async def drop_stale(self, before: datetime) -> int:
         with _translated("the temporary folder"):
             return await asyncio.to_thread(_drop_stale, self._root / TEMPORARY, before)
+
+    async def free_bytes(self) -> int:
+        with _translated("the storage folder"):
+            await aiofiles.os.makedirs(self._root, exist_ok=True)
+            return (await asyncio.to_thread(shutil.disk_usage, self._root)).free
 
 
 class FileUpload:

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 import structlog
 from pydantic import ValidationError
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
 from photo_pipeline.domain.changes import Change
 from photo_pipeline.domain.photo import Photo
@@ -52,8 +53,11 @@ class Photos(Protocol):
     async def ensure_indexes(self) -> None:
         """Create the indexes that the queries here need; idempotent."""
 
-    async def insert(self, photo: Photo) -> None:
-        """Keep a new photo, with its first message still owed to the broker."""
+    async def insert(self, photo: Photo) -> bool:
+        """Keep a new photo, with its first message still owed to the broker.
+
+        Return False, and change nothing, if there is one of this id.
+        """
 
     async def remove(self, photo_id: str) -> None:
         """Forget a photo that was never accepted."""
@@ -151,10 +155,14 @@ class MongoPhotos:
     async def ensure_indexes(self) -> None:
         await create_indexes(self._database, "photos", _INDEXES)
 
-    async def insert(self, photo: Photo) -> None:
+    async def insert(self, photo: Photo) -> bool:
         document = photo.model_dump(mode="python", by_alias=True)
-        with translated():
-            await self._collection.insert_one({**document, "owed_since": photo.created_at})
+        try:
+            with translated():
+                await self._collection.insert_one({**document, "owed_since": photo.created_at})
+        except DuplicateKeyError:
+            return False
+        return True
 
     async def remove(self, photo_id: str) -> None:
         with translated():
