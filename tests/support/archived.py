@@ -59,6 +59,7 @@ class Service:
                 **changes,
             }
         )
+        await self.photos.remove(after.id)
         await self.photos.insert(after)
         return after, outcome_event(after)
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,23 @@ READ_TRIES: Final = 30  # a server that was started again a moment ago
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    unheard: int
+    unfinished: int
+    messages: int
+
+    @property
+    def at_rest(self) -> bool:
+        return not (self.unheard or self.unfinished or self.messages)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.unfinished} photos on their way, {self.unheard} outcomes unheard, "
+            f"{self.messages} messages left"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observer:
     """What can be seen of the pipeline without asking it."""
 
@@ -38,23 +55,32 @@ class Observer:
     load: Load
     heard: Heard
 
-    async def until_at_rest(self, patience_s: float, tell: Callable[[], None]) -> bool:
-        """Wait until every photo has its outcome and no message is left; False if in vain."""
-        deadline = asyncio.get_running_loop().time() + patience_s
-        while asyncio.get_running_loop().time() < deadline:
+    async def until_at_rest(self, patience_s: float, tell: Callable[[str], None]) -> bool:
+        """Wait until every photo has its outcome and no message is left.
+
+        False when nothing has changed for *patience_s*.
+        """
+        clock = asyncio.get_running_loop().time
+        before, since = None, clock()
+        while clock() - since < patience_s:
             with suppress(RetryableError):
-                if await self._at_rest():
+                state = await self._state()
+                if state.at_rest:
                     return True
-            tell()
+                if state != before:
+                    before, since = state, clock()
+                    tell(str(state))
             await asyncio.sleep(POLL_S)
         return False
 
-    async def _at_rest(self) -> bool:
-        if not self.load.accepted.keys() <= self.heard.events.keys():
-            return False
-        if await self.photos.page(Selection(statuses=UNFINISHED), 1):
-            return False
-        return not any((await self._messages()).values())
+    async def _state(self) -> "_State":
+        standings = await self.photos.standings()
+        unfinished = await self.photos.page(Selection(statuses=UNFINISHED), 1)
+        return _State(
+            unheard=len(self.load.accepted.keys() - self.heard.events.keys()),
+            unfinished=sum(s.photos for s in standings.values()) or len(unfinished),
+            messages=sum((await self._messages()).values()),
+        )
 
     async def _messages(self) -> dict[str, int]:
         """Return how many messages wait in each queue, dead letters and our own included."""
@@ -94,7 +120,9 @@ class Observer:
     async def _all_photos(self) -> dict[str, Photo]:
         found: dict[str, Photo] = {}
         before = None
-        while page := await self.photos.page(Selection(tuple(PhotoStatus), None, before), PAGE):
+        while page := await self.photos.page(
+            Selection(statuses=tuple(PhotoStatus), before=before), PAGE
+        ):
             found |= {photo.id: photo for photo in page}
             before = page[-1].id
         return found

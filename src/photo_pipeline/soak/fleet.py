@@ -53,21 +53,21 @@ class RoleProcess:
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
         self._killed = False
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     async def keep_running(self) -> None:
         """Start it again and again, until ``stop``; if cancelled, nothing of it is left."""
         try:
-            while not self._stopping:
+            while not self._stopping.is_set():
                 self._killed = False
                 self._process = await self._spawn()
                 status = await self._process.wait()
                 self._end_group(self._process.pid)
-                if self._stopping:
-                    break
-                if not self._killed:
+                if not (self._killed or self._stopping.is_set()):
                     self.crashes.append(status)
-                await asyncio.sleep(RESTART_S)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RESTART_S):
+                        await self._stopping.wait()
         finally:
             if self._process is not None:
                 self._end_group(self._process.pid)
@@ -89,7 +89,7 @@ class RoleProcess:
 
     async def stop(self) -> None:
         """Let it finish what it has in hand; by force when that takes too long."""
-        self._stopping = True
+        self._stopping.set()
         self._signal(signal.SIGTERM)
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_TIMEOUT_S):

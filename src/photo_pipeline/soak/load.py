@@ -55,7 +55,6 @@ async def until_serving(urls: Sequence[str], stack: AsyncExitStack) -> list[Serv
 
 async def upload_all(plan: Plan, folder: Path, services: Sequence[Service], load: Load) -> None:
     """Upload the photos of *plan* when they are due, to the replicas in turn."""
-    folder.mkdir()
     began = asyncio.get_running_loop().time()
     async with asyncio.TaskGroup() as group:
         for number in range(plan.photos):
@@ -68,6 +67,7 @@ async def upload_all(plan: Plan, folder: Path, services: Sequence[Service], load
 
 def _make(seed: int, number: int, file: Path) -> str:
     """Write the photo *number* to *file*; return its SHA-256."""
+    file.parent.mkdir(exist_ok=True)
     chance = random.Random(f"{seed} photo {number}")  # noqa: S311  # it is to repeat itself
     data = synthetic_jpeg(chance)
     file.write_bytes(data)

@@ -64,7 +64,7 @@ class Verdict:
     def proven(self) -> bool:
         """Whether there is no difference at all."""
         return self.accepted == self.wanted == self.terminal and not (
-            self.lost or self.stuck or self.duplicates or list(self._other_differences())
+            self.lost or self.stuck or self.duplicates or any(self._other_differences())
         )
 
     @property
