@@ -11,7 +11,9 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from photo_pipeline.broker.connection import Link
-from photo_pipeline.broker.consume import Delivery, Handler, Verdict, consuming, listening
+from photo_pipeline.broker.consume import Consumer, consuming
+from photo_pipeline.broker.deliveries import Delivery, Handler, Limits, Verdict
+from photo_pipeline.broker.listen import listening
 from photo_pipeline.broker.publisher import Publisher, open_publisher
 from photo_pipeline.broker.topology import DELIVERY_LIMIT, Names, Topology, build_topology, declare
 from photo_pipeline.domain.messages import WorkMessage, first_message, latest_event
@@ -68,7 +70,7 @@ async def broker(settings: Settings) -> AsyncIterator[Broker]:
             await channel.exchange_delete(exchange.name)
 
 
-def _is_up(opened: Publisher | Link) -> Callable[[], Awaitable[bool]]:
+def _is_up(opened: Publisher | Link | Consumer) -> Callable[[], Awaitable[bool]]:
     async def asked() -> bool:
         try:
             await opened.check()
@@ -81,7 +83,7 @@ def _is_up(opened: Publisher | Link) -> Callable[[], Awaitable[bool]]:
 
 def _consuming(
     broker: Broker, handler: Handler, prefetch: int = 1
-) -> AbstractAsyncContextManager[Link]:
+) -> AbstractAsyncContextManager[Consumer]:
     queue = f"{broker.names.prefix}first"
     return consuming(
         broker.url,
@@ -89,8 +91,8 @@ def _consuming(
         handler,
         name="test",
         topology=broker.topology,
-        prefetch=prefetch,
-        grace_s=5,
+        limits=Limits(prefetch=prefetch, handling_s=60, grace_s=5),
+        writable=broker.publisher.writable,
     )
 
 
@@ -196,7 +198,7 @@ def _has(broker: Broker, count: int) -> Callable[[], Awaitable[bool]]:
 async def test_trouble_and_a_handler_that_raises_lead_to_another_try(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("photo_pipeline.broker.consume.FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr("photo_pipeline.broker.deliveries.FIRST_PAUSE_S", 0.05)
     await broker.publisher.work(first_message(make_photo(STAGES)), traceparent=TRACE)
 
     async def handler(delivery: Delivery) -> Verdict:

@@ -48,7 +48,7 @@ def translated() -> Iterator[None]:
         raise BrokerUnavailableError("the connection was dropped") from None
 
 
-OnUp = Callable[[AbstractConnection], Awaitable[AbstractChannel]]
+OnUp = Callable[["Link", AbstractConnection], Awaitable[AbstractChannel]]
 
 
 class Link:
@@ -135,7 +135,7 @@ class Link:
         reason = ""
         try:
             async with asyncio.timeout(SET_UP_TIMEOUT_S):
-                self._channel = await self._on_up(connection)
+                self._channel = await self._on_up(self, connection)
             self._connection = connection
             self._up.set()
             log.debug("broker.connected", connection=self._name)
@@ -188,3 +188,13 @@ async def open_link(url: str, *, name: str, on_up: OnUp) -> AsyncIterator[Link]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def rebuild_when_cancelled(channel: AbstractChannel, link: Link) -> None:
+    """Begin again when the broker cancels a consumer of *channel*.
+
+    Without this a consumer whose queue was deleted or lost its quorum would stay connected and
+    receive nothing for ever.
+    """
+    underlay = await channel.get_underlay_channel()
+    underlay.on_consumer_cancel_callbacks.add(lambda _: link.rebuild())
