@@ -62,6 +62,7 @@ class Link:
         self._channel: AbstractChannel | None = None
         self._up = asyncio.Event()
         self._broken = asyncio.Event()
+        self._quietly = False
 
     async def channel(self, timeout_s: float) -> AbstractChannel:
         """Return the open channel; raise BrokerUnavailableError if there is none in time."""
@@ -93,8 +94,9 @@ class Link:
         """Raise BrokerUnavailableError unless connected and set up."""
         await self.channel(timeout_s=0)
 
-    def rebuild(self) -> None:
-        """Throw the connection away and begin again."""
+    def rebuild(self, *, quietly: bool = False) -> None:
+        """Throw the connection away and begin again; *quietly* if nothing is wrong with it."""
+        self._quietly = quietly
         self._broken.set()
 
     async def keep_up(self) -> None:
@@ -132,6 +134,7 @@ class Link:
     async def _serve(self, connection: AbstractConnection) -> bool:
         """Set up and stay until something ends; return whether it was up."""
         self._broken.clear()
+        self._quietly = False
         reason = ""
         try:
             async with asyncio.timeout(SET_UP_TIMEOUT_S):
@@ -149,7 +152,8 @@ class Link:
             with suppress(*AMQP_ERRORS):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await connection.close()
-        log.warning("broker.connection_lost", connection=self._name, reason=reason)
+        tell = log.debug if self._quietly else log.warning
+        tell("broker.connection_lost", connection=self._name, reason=reason)
         return True
 
     async def _until_something_ends(

@@ -73,8 +73,12 @@ class Consumer:
         """Return what the watchdog is to compare with the broker's view."""
         if self._paused or self._deliveries.stopping.is_set():
             return None
+        in_work = len(self._deliveries)
         return Vitals(
-            queue=self._queue, arrived=self._deliveries.arrived, free=self._deliveries.free
+            queue=self._queue,
+            arrived=self._deliveries.arrived,
+            in_work=in_work,
+            free=in_work < self._prefetch,
         )
 
     async def pause_while_not(self, writable: Writable, link: Link) -> Never:

@@ -67,10 +67,8 @@ class Deliveries:
         self.stopping = asyncio.Event()
         self.arrived = 0
 
-    @property
-    def free(self) -> bool:
-        """Whether one more would be begun."""
-        return len(self._tasks) < self._limits.prefetch
+    def __len__(self) -> int:
+        return len(self._tasks)
 
     async def on_message(self, message: AbstractIncomingMessage) -> None:
         """Begin to handle *message*; returns at once."""

@@ -43,7 +43,7 @@ class _Listener:
     def vitals(self) -> Vitals | None:
         if self._queue is None:
             return None
-        return Vitals(queue=self._queue, arrived=self._arrived, free=True)
+        return Vitals(queue=self._queue, arrived=self._arrived, in_work=0, free=True)
 
 
 @asynccontextmanager
