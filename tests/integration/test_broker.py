@@ -109,6 +109,32 @@ async def test_publishing_where_no_queue_is_bound_is_an_error(broker: Broker) ->
         await broker.publisher.work(message, traceparent=TRACE)
 
 
+async def test_what_a_full_queue_refuses_is_an_error_and_never_lost(
+    broker: Broker, servers: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A negative confirm, as a queue without room or without its quorum gives."""
+    monkeypatch.setattr("photo_pipeline.broker.publisher.PATIENCE_S", 0.5)
+    prefix = broker.names.prefix
+    pattern = f"^{prefix}first$".replace(".", r"\.")
+    await servers.rabbitmq.rabbitmqctl(
+        *("set_policy", "--apply-to", "queues", f"{prefix}full", pattern, '{"max-length": 1}')
+    )
+    confirmed = 0
+
+    async def fill() -> None:
+        nonlocal confirmed
+        for _ in range(20):
+            await broker.publisher.work(first_message(make_photo(STAGES)), traceparent=TRACE)
+            confirmed += 1
+
+    try:
+        with pytest.raises(BrokerUnavailableError):
+            await fill()
+    finally:
+        await servers.rabbitmq.rabbitmqctl("clear_policy", f"{prefix}full")
+    assert len(await broker.bodies("first")) == confirmed
+
+
 async def test_consume_settles_each_delivery_once(broker: Broker) -> None:
     messages = [first_message(make_photo(STAGES)) for _ in range(10)]
     for message in messages:
