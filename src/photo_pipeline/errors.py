@@ -44,6 +44,7 @@
       + EmptyFileError             no bytes at all
       + UnreadableImageError       an image whose header or pixels cannot be read
       + TooManyPixelsError         more pixels than allowed
+  x ConsumerStuckError         a consumer gets nothing and cannot be mended: the process ends
   x SetupError                 the process cannot start as asked
     + SettingsError                environment variables are wrong
     + EmbeddedServerError          a private server is missing or did not start
@@ -356,6 +357,12 @@ class TooManyPixelsError(BadInputError):
 
     code = "too_many_pixels"
     http_status = 422
+
+
+class ConsumerStuckError(PhotoPipelineError):
+    """A consumer gets nothing although messages wait; another process may."""
+
+    code = "consumer_stuck"
 
 
 class SetupError(PhotoPipelineError):

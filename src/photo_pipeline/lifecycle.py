@@ -1,11 +1,11 @@
-"""Stopping: signals become one event; a second signal forces the end."""
+"""Stopping: signals become one event, a second one forces the end; what must not end ends all."""
 
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, Never
 
 import structlog
 
@@ -34,3 +34,31 @@ def stop_on_signals() -> Iterator[asyncio.Event]:
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, Never]) -> AsyncIterator[None]:
+    """Run *work*, which never ends by itself, for as long as the block runs.
+
+    Should it fail, the block is cancelled and its error raised, as it is: a process that has
+    lost a part of itself must not look alive.
+    """
+    block = asyncio.current_task()
+    assert block is not None  # noqa: S101  # a coroutine always runs in a task
+
+    def end_the_block(done: asyncio.Task[Never]) -> None:
+        if not done.cancelled():
+            block.cancel()
+
+    task = asyncio.create_task(work)
+    task.add_done_callback(end_the_block)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if task.done() and not task.cancelled() and block.uncancel() == 0:
+            task.result()
+        raise
+    finally:
+        task.remove_done_callback(end_the_block)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -16,8 +16,11 @@ from photo_pipeline.api.hub import sequencing
 from photo_pipeline.api.limits import Limits
 from photo_pipeline.api.rates import Rates
 from photo_pipeline.broker.connection import Link
-from photo_pipeline.broker.consume import Handler, consuming, listening
+from photo_pipeline.broker.consume import consuming
+from photo_pipeline.broker.deliveries import Handler
+from photo_pipeline.broker.deliveries import Limits as DeliveryLimits
 from photo_pipeline.broker.inspect import count, looking
+from photo_pipeline.broker.listen import listening
 from photo_pipeline.domain.pipeline import PIPELINE, SUBSCRIBERS
 from photo_pipeline.errors import SettingsError
 from photo_pipeline.imaging.opening import limit_pixels
@@ -164,10 +167,14 @@ async def _taking_from(
         handler,
         name=f"{name}@{shared.worker}",
         topology=shared.topology,
-        prefetch=prefetch,
-        grace_s=settings.process.shutdown_grace_s,
-    ) as link:
-        with shared.health.watching(f"{name} consumer", link.check):
+        limits=DeliveryLimits(
+            prefetch=prefetch,
+            handling_s=settings.work.handling_s,
+            grace_s=settings.process.shutdown_grace_s,
+        ),
+        writable=shared.publisher.writable,
+    ) as running:
+        with shared.health.watching(f"{name} consumer", running.check):
             yield
 
 

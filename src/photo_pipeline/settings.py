@@ -32,6 +32,15 @@ PREFIX: Final = "PHOTO_"
 FILE_SUFFIX: Final = "_FILE"
 MIB: Final = 1024 * 1024
 
+CONSUMER_MARGIN_S: Final = 60.0
+"""RabbitMQ takes back what is not acknowledged in time, and the whole connection of whoever had
+it. A delivery is settled this much earlier: the last pause between two tries and the way of the
+acknowledgement are in it."""
+
+STAGE_OVERHEAD_S: Final = 180.0
+"""Around a transform: two starts of a child (60 s each at most), reading, storing, recording and
+publishing on a slow day."""
+
 # Kubernetes gives every container such variables for each Service in its namespace; one for
 # a Service called "photo-api" is no misspelt setting.
 _SERVICE_LINK: Final = re.compile(r"_SERVICE_(HOST|PORT)|_PORT_\d+_(TCP|UDP)")
@@ -139,8 +148,29 @@ class WorkSettings(_Section):
 
     concurrency: int = Field(1, ge=1, le=256)
     max_pixels: int = Field(100_000_000, ge=1)
-    stage_timeout_s: float = Field(60, gt=0, le=900)
+    stage_timeout_s: float = Field(60, gt=0, le=86_400)
     stage_memory_bytes: int = Field(2048 * MIB, ge=256 * MIB)
+    consumer_timeout_s: float = Field(1800, ge=600, le=7 * 86_400)
+
+    @property
+    def handling_s(self) -> float:
+        """The longest time for one try at a delivery, and that within which tries may begin.
+
+        Half of what RabbitMQ allows, so that a delivery is settled in time however often it is
+        tried in this process.
+        """
+        return (self.consumer_timeout_s - CONSUMER_MARGIN_S) / 2
+
+    @model_validator(mode="after")
+    def _settled_in_time(self) -> Self:
+        longest_s = self.handling_s - STAGE_OVERHEAD_S
+        if self.stage_timeout_s > longest_s:
+            raise ValueError(
+                f"PHOTO_STAGE_TIMEOUT_S must be at most {longest_s:g} for PHOTO_CONSUMER_TIMEOUT_S="
+                f"{self.consumer_timeout_s:g}: RabbitMQ takes a photo away from whoever has it for "
+                "longer than that (its consumer_timeout), and two tries must fit in"
+            )
+        return self
 
 
 class NotifySettings(_Section):

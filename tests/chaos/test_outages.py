@@ -1,6 +1,7 @@
 """Servers that die and come back, under roles that stay."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,9 +10,14 @@ import pytest
 from photo_pipeline.embedded.launcher import EmbeddedServers, embedded_servers
 from support.outcomes import watching_outcomes
 from support.processes import SAMPLES, Fleet, Space
+from support.stack import tell
 from support.waiting import until
 
 PHOTO = SAMPLES / "rocket-adobe-rgb.jpg"
+LARGE = SAMPLES / "dandelion-16mp.jpg"
+SMALL = SAMPLES / "cat-small.jpg"
+
+BROKER_AWAY_S = float(os.environ.get("TEST_BROKER_AWAY_S", "5"))
 
 SETTLING_S = 2.5
 """RabbitMQ loses a queue for good when it is killed within a second of the queue's first
@@ -61,19 +67,59 @@ async def test_the_broker_is_killed_under_50_photos_and_no_role_restarts(
         await until(nothing_left)
 
 
-async def test_uploads_are_accepted_while_the_broker_is_away(
+async def test_40_uploads_are_accepted_while_the_broker_is_away(
     fleet: Fleet, servers: EmbeddedServers
 ) -> None:
-    api = await fleet.start_api("api,workers,reconcile")
+    """Answered 202, done when it is back; not ready meanwhile; nobody restarts."""
+    api, *others = await asyncio.gather(
+        fleet.start_api("api,reconcile"),
+        *(fleet.start(roles) for roles in ("resize", "watermark,detect", "subscribers")),
+    )
+    processes = [api, *others]
+    loop = asyncio.get_running_loop()
     await asyncio.sleep(SETTLING_S)
     await servers.rabbitmq.stop()
-    await fleet.until_ready(api, ready=False)
-    ids = [await fleet.upload(api, PHOTO) for _ in range(5)]
+    back_at = loop.time() + BROKER_AWAY_S
+    for process in processes:
+        await fleet.until_ready(process, ready=False)
+    ids = await asyncio.gather(*(fleet.upload(api, SMALL) for _ in range(40)))  # asserts the 202
     assert {(await fleet.status(api, i))["status"] for i in ids} == {"queued"}
+    await asyncio.sleep(max(0, back_at - loop.time()))
+    for process in processes:
+        await fleet.until_ready(process, ready=False)
     await servers.rabbitmq.start()
-    documents = await fleet.outcomes(api, ids)
-    assert [d["status"] for d in documents] == ["done"] * 5
-    await fleet.until_ready(api)
+    started = loop.time()
+    documents = await fleet.outcomes(api, ids, within_s=180)
+    assert [d["status"] for d in documents] == ["done"] * 40
+    assert {s["attempts"] for d in documents for s in d["stages"]} == {1}
+    tell(f"away for {BROKER_AWAY_S:g} s, 40 photos done {loop.time() - started:.1f} s later")
+    for process in processes:
+        await fleet.until_ready(process)
+        assert process.process.returncode is None
+
+
+async def test_a_connection_closed_by_force_while_a_photo_is_in_work_costs_no_photo(
+    fleet: Fleet, servers: EmbeddedServers
+) -> None:
+    """As an operator closes it: every connection of every role at once, twice."""
+    api = await fleet.start_api("api,watermark,detect")
+    stage = await fleet.start("resize")
+    ids = [await fleet.upload(api, LARGE) for _ in range(2)]
+
+    async def in_work() -> bool:
+        documents = [await fleet.status(api, i) for i in ids]
+        return any(d["stages"][0]["status"] == "running" for d in documents)
+
+    for _ in range(2):
+        await until(in_work)
+        await servers.rabbitmq.rabbitmqctl("close_all_connections", "on purpose")
+        await fleet.until_ready(stage)
+    documents = await fleet.outcomes(api, ids, within_s=120)
+    assert [d["status"] for d in documents] == ["done"] * 2
+    for document in documents:
+        ends = [e["type"] for e in document["timeline"] if e["type"].startswith("photo.")]
+        assert ends == ["photo.queued", "photo.done"]
+    assert (api.process.returncode, stage.process.returncode) == (None, None)
 
 
 async def test_without_the_broker_queues_are_not_told_and_photos_deleted_all_the_same(

@@ -9,7 +9,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
-from photo_pipeline.broker.consume import Delivery
+from photo_pipeline.broker.deliveries import Delivery
 from photo_pipeline.broker.publisher import Publisher, open_publisher
 from photo_pipeline.broker.topology import Names, Topology
 from photo_pipeline.domain.messages import OutcomeEvent, WorkMessage

@@ -3,95 +3,28 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
 
 import aio_pika
 import pytest
-from aio_pika.abc import AbstractChannel
 
-from photo_pipeline.broker.connection import Link
-from photo_pipeline.broker.consume import Delivery, Handler, Verdict, consuming, listening
-from photo_pipeline.broker.publisher import Publisher, open_publisher
-from photo_pipeline.broker.topology import DELIVERY_LIMIT, Names, Topology, build_topology, declare
+from photo_pipeline.broker.deliveries import Delivery, Verdict
+from photo_pipeline.broker.listen import listening
+from photo_pipeline.broker.publisher import open_publisher
+from photo_pipeline.broker.topology import DELIVERY_LIMIT, Names, build_topology, declare
 from photo_pipeline.domain.messages import WorkMessage, first_message, latest_event
 from photo_pipeline.embedded.launcher import EmbeddedServers
 from photo_pipeline.errors import BrokerUnavailableError, UnroutableError
 from photo_pipeline.settings import Settings
 from support.pipeline import TRACE, make_photo
+from support.rabbit import STAGES, Broker, consuming_first, is_up, open_broker
 from support.waiting import until
-
-STAGES = ("first", "second")
-
-
-@dataclass
-class Broker:
-    """A topology of this test's own."""
-
-    url: str
-    names: Names
-    topology: Topology
-    publisher: Publisher
-    channel: AbstractChannel
-    seen: list[Delivery] = field(default_factory=list)
-
-    async def bodies(self, queue: str) -> list[bytes]:
-        """Drain a queue by reading it: counts of quorum queues lag behind."""
-        source = await self.channel.get_queue(f"{self.names.prefix}{queue}", ensure=False)
-        found = []
-        while (message := await source.get(fail=False, no_ack=True)) is not None:
-            found.append(message.body)
-        return found
-
-    async def collect(self, delivery: Delivery) -> Verdict:
-        self.seen.append(delivery)
-        return Verdict.ACK
 
 
 @pytest.fixture
 async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    names = Names(settings.broker.topology_prefix)
-    topology = build_topology(
-        names, stages=STAGES, subscribers=("monitor", "other"), retry_delays_s=(0.3, 0.6)
-    )
-    url = settings.broker.amqp_url
-    async with (
-        await aio_pika.connect(url) as connection,
-        open_publisher(url, name="test", names=names, topology=topology) as publisher,
-    ):
-        channel = await connection.channel()
-        await until(_is_up(publisher))
-        yield Broker(url, names, topology, publisher, channel)
-        for queue in topology.queues:
-            await channel.queue_delete(queue.name)
-        for exchange in topology.exchanges:
-            await channel.exchange_delete(exchange.name)
-
-
-def _is_up(opened: Publisher | Link) -> Callable[[], Awaitable[bool]]:
-    async def asked() -> bool:
-        try:
-            await opened.check()
-        except BrokerUnavailableError:
-            return False
-        return True
-
-    return asked
-
-
-def _consuming(
-    broker: Broker, handler: Handler, prefetch: int = 1
-) -> AbstractAsyncContextManager[Link]:
-    queue = f"{broker.names.prefix}first"
-    return consuming(
-        broker.url,
-        queue,
-        handler,
-        name="test",
-        topology=broker.topology,
-        prefetch=prefetch,
-        grace_s=5,
-    )
+    async with open_broker(settings) as broker:
+        yield broker
 
 
 async def test_work_arrives_persistent_with_ids_and_trace(broker: Broker) -> None:
@@ -176,11 +109,37 @@ async def test_publishing_where_no_queue_is_bound_is_an_error(broker: Broker) ->
         await broker.publisher.work(message, traceparent=TRACE)
 
 
+async def test_what_a_full_queue_refuses_is_an_error_and_never_lost(
+    broker: Broker, servers: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A negative confirm, as a queue without room or without its quorum gives."""
+    monkeypatch.setattr("photo_pipeline.broker.publisher.PATIENCE_S", 0.5)
+    prefix = broker.names.prefix
+    pattern = f"^{prefix}first$".replace(".", r"\.")
+    await servers.rabbitmq.rabbitmqctl(
+        *("set_policy", "--apply-to", "queues", f"{prefix}full", pattern, '{"max-length": 1}')
+    )
+    confirmed = 0
+
+    async def fill() -> None:
+        nonlocal confirmed
+        for _ in range(20):
+            await broker.publisher.work(first_message(make_photo(STAGES)), traceparent=TRACE)
+            confirmed += 1
+
+    try:
+        with pytest.raises(BrokerUnavailableError):
+            await fill()
+    finally:
+        await servers.rabbitmq.rabbitmqctl("clear_policy", f"{prefix}full")
+    assert len(await broker.bodies("first")) == confirmed
+
+
 async def test_consume_settles_each_delivery_once(broker: Broker) -> None:
     messages = [first_message(make_photo(STAGES)) for _ in range(10)]
     for message in messages:
         await broker.publisher.work(message, traceparent=TRACE)
-    async with _consuming(broker, broker.collect, prefetch=3):
+    async with consuming_first(broker, broker.collect, prefetch=3):
         await until(_has(broker, 10))
     assert sorted(d.body for d in broker.seen) == sorted(m.encode() for m in messages)
     assert await broker.bodies("first") == []
@@ -196,7 +155,7 @@ def _has(broker: Broker, count: int) -> Callable[[], Awaitable[bool]]:
 async def test_trouble_and_a_handler_that_raises_lead_to_another_try(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("photo_pipeline.broker.consume.FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr("photo_pipeline.broker.deliveries.FIRST_PAUSE_S", 0.05)
     await broker.publisher.work(first_message(make_photo(STAGES)), traceparent=TRACE)
 
     async def handler(delivery: Delivery) -> Verdict:
@@ -207,7 +166,7 @@ async def test_trouble_and_a_handler_that_raises_lead_to_another_try(
             raise ZeroDivisionError
         return Verdict.ACK
 
-    async with _consuming(broker, handler):
+    async with consuming_first(broker, handler):
         await until(_has(broker, 3))
     # Held and handled again here: a return to the broker would count towards its limit.
     assert [d.redelivered for d in broker.seen] == [False, False, False]
@@ -226,7 +185,7 @@ async def test_stopping_finishes_what_is_in_work_and_takes_nothing_new(broker: B
         finished += 1
         return Verdict.ACK
 
-    async with _consuming(broker, handler, prefetch=2):
+    async with consuming_first(broker, handler, prefetch=2):
         await begun.wait()
     assert finished == 2
     assert len(await until(lambda: broker.bodies("first"))) == 3
@@ -245,7 +204,7 @@ async def test_a_connection_lost_while_draining_begins_nothing_new(
         await release.wait()
         return Verdict.ACK
 
-    async with _consuming(broker, handler) as link:
+    async with consuming_first(broker, handler) as link:
         await begun.wait()
 
         async def lose_it() -> None:
@@ -287,8 +246,8 @@ async def test_under_an_alarm_nothing_is_written_again_and_again(
 
 
 async def test_a_consumer_whose_queue_was_deleted_comes_back(broker: Broker) -> None:
-    async with _consuming(broker, broker.collect) as link:
-        await until(_is_up(link))
+    async with consuming_first(broker, broker.collect) as link:
+        await until(is_up(link))
         await broker.channel.queue_delete(f"{broker.names.prefix}first")
 
         async def works_again() -> bool:
@@ -306,7 +265,7 @@ async def test_a_listener_hears_every_status_event(broker: Broker) -> None:
     async with listening(
         broker.url, broker.names.status, bodies.append, name="test", topology=broker.topology
     ) as link:
-        await until(_is_up(link))
+        await until(is_up(link))
         event = latest_event(make_photo())
         await broker.publisher.status(event, traceparent=TRACE)
 
@@ -325,7 +284,7 @@ async def test_a_listener_hears_again_after_it_lost_its(
     async with listening(
         broker.url, broker.names.status, bodies.append, name="test", topology=broker.topology
     ) as link:
-        await until(_is_up(link))
+        await until(is_up(link))
         listed = await servers.rabbitmq.rabbitmqctl(
             "list_bindings", "source_name", "destination_name"
         )
@@ -358,7 +317,7 @@ async def test_many_may_declare_the_same_new_topology_at_once(settings: Settings
             for n in range(5)
         ]
         for publisher in opened:
-            await until(_is_up(publisher))
+            await until(is_up(publisher))
         connection = await stack.enter_async_context(await aio_pika.connect(url))
         channel = await connection.channel()
         await declare(channel, topology)

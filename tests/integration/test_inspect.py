@@ -10,8 +10,8 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from photo_pipeline.broker.connection import Link
-from photo_pipeline.broker.consume import listening
 from photo_pipeline.broker.inspect import QueueCount, count
+from photo_pipeline.broker.listen import listening
 from photo_pipeline.broker.topology import Names, build_topology
 from photo_pipeline.errors import BrokerUnavailableError
 from photo_pipeline.settings import Settings

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from photo_pipeline.broker.consume import Delivery, Verdict
+from photo_pipeline.broker.deliveries import Delivery, Verdict
 from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.domain.changes import photo_deleted, photo_done
 from photo_pipeline.domain.messages import OutcomeEvent, first_message, outcome_event

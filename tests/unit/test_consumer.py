@@ -12,13 +12,14 @@ from photo_pipeline.errors import (
     BlobUnavailableError,
     BrokerUnavailableError,
     DecoderCrashedError,
+    PhotoPipelineError,
     StageTimeoutError,
     StoreUnavailableError,
     UnreadableImageError,
     UnroutableError,
 )
 from photo_pipeline.worker.consumer import MAX_STARTS
-from support.fakes import Scissors
+from support.fakes import Cut, Scissors
 from support.pipeline import DELAYS_S, World, make_photo
 
 
@@ -106,17 +107,37 @@ async def test_a_permanent_error_is_buried_at_once(world: World) -> None:
 
 
 @pytest.mark.parametrize("error", [DecoderCrashedError, StageTimeoutError])
-async def test_a_photo_that_kills_its_child_twice_is_failed(
-    world: World, error: type[Exception]
+async def test_a_photo_that_kills_its_child_twice_is_failed_and_no_other(
+    world: World, error: type[PhotoPipelineError]
 ) -> None:
-    world.failures["first"].extend(error() for _ in range(5))
-    photo = make_photo()
+    world.failures["first"].extend(error() for _ in range(2))
+    photo, other = make_photo(), make_photo()
     await world.accept(photo)
+    await world.run()
+    await world.accept(other)
     await world.run()
     failed = await world.photos.get(photo.id)
     assert failed.stages["first"].attempts == 2
     assert failed.error is not None
-    assert failed.error.code in ("decoder_crashed", "stage_timeout")
+    assert failed.error.code == error.code
+    done = await world.photos.get(other.id)
+    assert (done.status, done.stages["first"].attempts) == (PhotoStatus.DONE, 1)
+
+
+async def test_an_attempt_is_recorded_before_the_decode(world: World) -> None:
+    """So that whatever dies over a photo has a photo that it died over."""
+    photo = make_photo()
+    await world.accept(photo)
+
+    async def die(*_: object) -> Output:
+        slot = (await world.photos.get(photo.id)).stages["first"]
+        assert (slot.status, slot.attempts, slot.worker) == (StageStatus.RUNNING, 1, "worker-1")
+        raise Cut("the whole worker dies")
+
+    world.executors["first"].run = die  # type: ignore[method-assign, assignment]
+    assert not await world.deliver("first", world.publisher.queues["first"][0])
+    assert world.cuts == 1
+    assert (await world.photos.get(photo.id)).stages["first"].attempts == 1
 
 
 @pytest.mark.parametrize(

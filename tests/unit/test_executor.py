@@ -3,16 +3,21 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import psutil
 import pytest
+import structlog
 
 from photo_pipeline.domain.stage import ORIGINAL
 from photo_pipeline.errors import (
     DecoderCrashedError,
     MemoryLimitError,
+    RetryableError,
     StageTimeoutError,
     UnexpectedError,
     UnreadableImageError,
@@ -39,12 +44,11 @@ def transform(inputs, parameters):
         case ["refuse"]: raise UnreadableImageError("no picture")
         case ["stumble"]: raise ZeroDivisionError("1/0")
         case ["print"]: print("stray output"); return Output(facts={"printed": True})
-        case ["sockets"]:
+        case ["inherited"]:
             opened = [f"/proc/self/fd/{n}" for n in os.listdir("/proc/self/fd")]
-            links = [os.readlink(path) for path in opened if os.path.lexists(path)]
-            sockets = [link for link in links if link.startswith("socket")]
+            links = {path: os.readlink(path) for path in opened if os.path.lexists(path)}
             secrets = [k for k in os.environ if k.startswith("PHOTO_")]
-            return Output(facts={"sockets": sockets, "secrets": secrets})
+            return Output(facts={"files": links, "secrets": secrets})
         case _: return Output(facts={"pid": os.getpid(), "bytes": len(inputs["original"])})
 
 STAGE = Stage(version=1, parameters=Nothing, transform=transform, reads=lambda _: ("original",))
@@ -52,7 +56,24 @@ STAGE = Stage(version=1, parameters=Nothing, transform=transform, reads=lambda _
 
 
 @pytest.fixture
-async def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sandbox]:
+def inheritable(tmp_path: Path) -> Iterator[None]:
+    """Open what a worker has open, and let any child inherit it that is not kept from it."""
+    with ExitStack() as stack:
+        ours, theirs = socket.socketpair()
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        file = stack.enter_context((tmp_path / "photo").open("wb"))
+        stack.enter_context(ours)
+        stack.enter_context(theirs)
+        for opened in (ours, theirs, listening):
+            opened.set_inheritable(True)
+        os.set_inheritable(file.fileno(), True)
+        yield
+
+
+@pytest.fixture
+async def pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inheritable: None
+) -> AsyncIterator[Sandbox]:
     # A sitecustomize makes the odd stage a part of the package in the child, and only there.
     (tmp_path / "odd.py").write_text(ODD_STAGE)
     (tmp_path / "sitecustomize.py").write_text(
@@ -88,6 +109,16 @@ async def test_trouble_costs_this_photo_only(
     assert (await _run(pool, "hello"))["bytes"] == 5
 
 
+@pytest.mark.parametrize("command", ["die", "hang"])
+async def test_the_next_photo_waits_for_one_restart_at_most(pool: Sandbox, command: str) -> None:
+    with structlog.testing.capture_logs() as lines:
+        with pytest.raises(RetryableError):
+            await _run(pool, command)
+        assert (await _run(pool, "hello"))["bytes"] == 5
+        assert (await _run(pool, "hello"))["bytes"] == 5
+    assert [line["event"] for line in lines].count("child.started") == 1
+
+
 async def test_a_healthy_child_is_kept(pool: Sandbox) -> None:
     first = await _run(pool, "hello")
     with pytest.raises(UnreadableImageError):
@@ -100,8 +131,17 @@ async def test_stray_output_breaks_nothing(pool: Sandbox) -> None:
     assert (await _run(pool, "hello"))["bytes"] == 5
 
 
-async def test_the_child_has_no_socket_and_no_secret(pool: Sandbox) -> None:
-    assert await _run(pool, "sockets") == {"sockets": [], "secrets": []}
+async def test_the_child_inherits_nothing_but_its_pipes_and_no_secret(pool: Sandbox) -> None:
+    facts = await _run(pool, "inherited")
+    assert facts["secrets"] == []
+    files = dict(cast("dict[str, str]", facts["files"]))
+    standard = [files.pop(f"/proc/self/fd/{n}") for n in range(3)]
+    ours = str(Path("/proc/self/fd/2").readlink())
+    assert standard == [os.devnull, ours, ours]
+    # Requests and replies: nothing that leads anywhere but to its parent.
+    others = [link for link in files.values() if link != os.devnull]
+    assert len(others) == 2, files
+    assert all(link.startswith("pipe:") for link in others), files
 
 
 async def test_large_input_passes(pool: Sandbox) -> None:

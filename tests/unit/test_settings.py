@@ -17,6 +17,7 @@ def test_defaults_are_the_documented_ones() -> None:
     assert settings.work.concurrency == 1
     assert settings.work.stage_timeout_s == 60
     assert settings.work.stage_memory_bytes == 2048 * MIB
+    assert settings.work.consumer_timeout_s == 1800
     assert list(settings.broker.retry_delays_s) == [5, 30, 120, 600]
     assert settings.broker.topology_prefix == ""
     assert settings.process.shutdown_grace_s == 30
@@ -152,3 +153,25 @@ def test_webhooks_are_split_and_their_secret_is_not_shown() -> None:
     assert settings.notify.webhook_urls == ("https://a.example/hook", "https://b.example/hook")
     assert [str(n) for n in settings.notify.webhook_allowed_networks] == ["10.1.0.0/16", "fd00::/8"]
     assert "sixteen" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("stage_timeout_s", "consumer_timeout_s", "accepted"),
+    [("690", "", True), ("691", "", False), ("691", "3600", True), ("91", "600", False)],
+)
+def test_a_stage_may_not_come_near_the_consumer_timeout(
+    stage_timeout_s: str, consumer_timeout_s: str, accepted: bool
+) -> None:
+    environment = {
+        "PHOTO_STAGE_TIMEOUT_S": stage_timeout_s,
+        "PHOTO_CONSUMER_TIMEOUT_S": consumer_timeout_s,
+    }
+    if not accepted:
+        with pytest.raises(SettingsError, match="PHOTO_STAGE_TIMEOUT_S must be at most") as told:
+            read_settings(environment)
+        assert "RabbitMQ takes a photo away" in str(told.value)
+        return
+    work = read_settings(environment).work
+    # The last try begins within the first half, and has at most the second half.
+    assert work.stage_timeout_s < work.handling_s
+    assert 2 * work.handling_s < work.consumer_timeout_s

@@ -8,7 +8,7 @@ import pytest
 import structlog
 from prometheus_client import generate_latest
 
-from photo_pipeline.broker.consume import Delivery, Verdict
+from photo_pipeline.broker.deliveries import Delivery, Verdict
 from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.domain.messages import OutcomeEvent
 from photo_pipeline.errors import BlobUnavailableError, MissingBlobError

@@ -48,7 +48,7 @@ def translated() -> Iterator[None]:
         raise BrokerUnavailableError("the connection was dropped") from None
 
 
-OnUp = Callable[[AbstractConnection], Awaitable[AbstractChannel]]
+OnUp = Callable[["Link", AbstractConnection], Awaitable[AbstractChannel]]
 
 
 class Link:
@@ -62,6 +62,7 @@ class Link:
         self._channel: AbstractChannel | None = None
         self._up = asyncio.Event()
         self._broken = asyncio.Event()
+        self._quietly = False
 
     async def channel(self, timeout_s: float) -> AbstractChannel:
         """Return the open channel; raise BrokerUnavailableError if there is none in time."""
@@ -93,8 +94,9 @@ class Link:
         """Raise BrokerUnavailableError unless connected and set up."""
         await self.channel(timeout_s=0)
 
-    def rebuild(self) -> None:
-        """Throw the connection away and begin again."""
+    def rebuild(self, *, quietly: bool = False) -> None:
+        """Throw the connection away and begin again; *quietly* if nothing is wrong with it."""
+        self._quietly = quietly
         self._broken.set()
 
     async def keep_up(self) -> None:
@@ -132,10 +134,11 @@ class Link:
     async def _serve(self, connection: AbstractConnection) -> bool:
         """Set up and stay until something ends; return whether it was up."""
         self._broken.clear()
+        self._quietly = False
         reason = ""
         try:
             async with asyncio.timeout(SET_UP_TIMEOUT_S):
-                self._channel = await self._on_up(connection)
+                self._channel = await self._on_up(self, connection)
             self._connection = connection
             self._up.set()
             log.debug("broker.connected", connection=self._name)
@@ -149,7 +152,8 @@ class Link:
             with suppress(*AMQP_ERRORS):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await connection.close()
-        log.warning("broker.connection_lost", connection=self._name, reason=reason)
+        tell = log.debug if self._quietly else log.warning
+        tell("broker.connection_lost", connection=self._name, reason=reason)
         return True
 
     async def _until_something_ends(
@@ -188,3 +192,13 @@ async def open_link(url: str, *, name: str, on_up: OnUp) -> AsyncIterator[Link]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def rebuild_when_cancelled(channel: AbstractChannel, link: Link) -> None:
+    """Begin again when the broker cancels a consumer of *channel*.
+
+    Without this a consumer whose queue was deleted or lost its quorum would stay connected and
+    receive nothing for ever.
+    """
+    underlay = await channel.get_underlay_channel()
+    underlay.on_consumer_cancel_callbacks.add(lambda _: link.rebuild())

@@ -1,131 +1,135 @@
-"""Consume a queue with a handler, settle every delivery once, and drain when asked to stop."""
+"""Consume a queue with a handler, for as long as there is a use in it, and drain in the end."""
 
 import asyncio
-import itertools
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
-from enum import Enum, auto
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, Never
 
-import aiormq.abc
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection
 
-from photo_pipeline.broker.connection import AMQP_ERRORS, Link, open_link
+from photo_pipeline.broker.connection import (
+    AMQP_ERRORS,
+    Link,
+    open_link,
+    rebuild_when_cancelled,
+    translated,
+)
+from photo_pipeline.broker.deliveries import Deliveries, Handler, Limits
 from photo_pipeline.broker.topology import Topology, declare
+from photo_pipeline.broker.watchdog import LOOK_EVERY_S, Vitals, Watchdog
+from photo_pipeline.errors import BrokerUnavailableError
+from photo_pipeline.lifecycle import beside
 
 log = structlog.get_logger()
 
-FIRST_PAUSE_S: Final = 1.0
-LONGEST_PAUSE_S: Final = 30.0
-HOLD_S: Final = 1200.0
-"""What cannot be handled now is held and tried again here: giving it back would bring it again
-at once, and each return counts towards the delivery limit, behind which a message is buried
-without anybody telling its photo. Below the broker's limit on unacknowledged deliveries (30
-minutes) by more than the longest stage."""
-
-HINTS_WAITING: Final = 10_000  # for a listener that hangs; older ones are dropped
-
+CONSUME_TIMEOUT_S: Final = 5.0
 CANCEL_TIMEOUT_S: Final = 2.0  # while disconnected, a cancel waits for the reconnect
+PAUSE_AFTER_S: Final = 5.0  # a restarted broker has the publisher back within about a second
+
+Writable = Callable[[float], Awaitable[None]]
+"""Waits so many seconds for RabbitMQ to take messages, then raises BrokerUnavailableError."""
 
 
-class Verdict(Enum):
-    """How to settle a delivery."""
+class Consumer:
+    """Consumes one queue whenever it may: not while stopping, nor while it is paused."""
 
-    ACK = auto()  #: what it caused is durable
-    AGAIN = auto()  #: nothing could be done about it now; try again later
+    def __init__(
+        self, queue: str, deliveries: Deliveries, *, topology: Topology, prefetch: int
+    ) -> None:
+        self._queue = queue
+        self._deliveries = deliveries
+        self._topology = topology
+        self._prefetch = prefetch
+        self._link: Link | None = None
+        self._tags: dict[AbstractChannel, str] = {}
+        self._paused = ""
 
+    async def on_up(self, link: Link, connection: AbstractConnection) -> AbstractChannel:
+        """Declare and consume on a new connection."""
+        self._link = link
+        channel = await connection.channel(publisher_confirms=False)
+        await declare(channel, self._topology)
+        await channel.set_qos(prefetch_count=self._prefetch)
+        await rebuild_when_cancelled(channel, link)
+        self._tags.clear()
+        await self._consume(channel)
+        return channel
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """What a handler sees of a message; the driver stays in this package."""
+    async def check(self) -> None:
+        """Raise BrokerUnavailableError while it takes nothing."""
+        if self._link is None:
+            raise BrokerUnavailableError("not connected to RabbitMQ yet")
+        await self._link.check()
+        if self._paused:
+            raise BrokerUnavailableError(f"takes nothing: {self._paused}")
 
-    body: bytes
-    headers: Mapping[str, Any]
-    message_id: str | None
-    correlation_id: str | None
-    redelivered: bool
+    def rebuild(self) -> None:
+        """Throw the connection away and begin again."""
+        if self._link is not None:
+            self._link.rebuild()
 
-
-Handler = Callable[[Delivery], Awaitable[Verdict]]
-
-
-class _Deliveries:
-    """The deliveries in work. Their tasks are ours: aio-pika cancels its own with the channel."""
-
-    def __init__(self, handler: Handler) -> None:
-        self._handler = handler
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.stopping = asyncio.Event()
-
-    async def on_message(self, message: AbstractIncomingMessage) -> None:
-        if self.stopping.is_set():
-            return  # unsettled: it goes to somebody else when the connection closes
-        task = asyncio.create_task(self._handle(message))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _handle(self, message: AbstractIncomingMessage) -> None:
-        delivery = Delivery(
-            body=message.body,
-            headers=dict(message.headers),
-            message_id=message.message_id,
-            correlation_id=message.correlation_id,
-            redelivered=bool(message.redelivered),
+    def vitals(self) -> Vitals | None:
+        """Return what the watchdog is to compare with the broker's view."""
+        if self._paused or self._deliveries.stopping.is_set():
+            return None
+        in_work = len(self._deliveries)
+        return Vitals(
+            queue=self._queue,
+            arrived=self._deliveries.arrived,
+            in_work=in_work,
+            free=in_work < self._prefetch,
         )
-        verdict = await self._until_handled(delivery, message.channel)
-        try:
-            match verdict:
-                case Verdict.ACK:
-                    await message.ack()
-                case Verdict.AGAIN:
-                    await message.nack(requeue=True)
-        except AMQP_ERRORS as error:
-            # The channel it came from is gone, so the broker will deliver it again.
-            log.debug("delivery.stale", verdict=verdict.name, error=str(error))
 
-    async def _until_handled(
-        self, delivery: Delivery, channel: aiormq.abc.AbstractChannel
-    ) -> Verdict:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + HOLD_S
-        for attempt in itertools.count(1):
+    async def pause_while_not(self, writable: Writable, link: Link) -> Never:
+        """Take nothing while RabbitMQ takes nothing from us, as under a memory or disk alarm.
+
+        What is held then could not be handed on. It is given back when its time is over, and
+        would come again at once: an alarm of some hours would reach the delivery limit.
+        """
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            reason = ""
             try:
-                verdict = await self._handler(delivery)
-            except Exception as error:
-                log.exception("delivery.handler_failed", error=str(error))
-                verdict = Verdict.AGAIN
-            if verdict is Verdict.ACK or loop.time() > deadline:
-                return verdict
-            if await self._stopped_within(_pause_s(attempt)) or channel.is_closed:
-                break
-            # Nobody else had it in between.
-            delivery = replace(delivery, redelivered=False)
-        return Verdict.AGAIN
+                await writable(PAUSE_AFTER_S)
+            except BrokerUnavailableError as error:
+                reason = error.message
+            try:
+                channel = await link.channel(timeout_s=0)
+            except BrokerUnavailableError:
+                continue  # it is RabbitMQ as a whole, and the link is at it
+            if reason != self._paused:
+                log.warning("consumer.paused", queue=self._queue, reason=reason or None)
+            self._paused = reason
+            try:
+                with translated():
+                    await (self._cancel() if reason else self._consume(channel))
+            except BrokerUnavailableError as error:
+                log.warning("consumer.not_switched", queue=self._queue, error=error.message)
+                link.rebuild()  # nobody knows what it consumes now
 
-    async def _stopped_within(self, seconds: float) -> bool:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.stopping.wait()
-        return self.stopping.is_set()
+    async def stop(self) -> None:
+        """Take nothing more; what is in work can still be settled."""
+        self._deliveries.stopping.set()
+        try:
+            await self._cancel()
+        except AMQP_ERRORS as error:
+            log.debug("consumer.cancel_failed", queue=self._queue, error=str(error))
 
-    async def drain(self, grace_s: float) -> None:
-        """Let what is in work end within *grace_s* seconds, then cancel the rest."""
-        self.stopping.set()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=grace_s)
-        for task in (late := set(self._tasks)):
-            task.cancel()
-        if late:
-            log.warning("drain.incomplete", deliveries=len(late), grace_s=grace_s)
-            await asyncio.gather(*late, return_exceptions=True)
+    async def _consume(self, channel: AbstractChannel) -> None:
+        # A connection may be lost, and come back, while draining or paused.
+        if self._paused or self._deliveries.stopping.is_set() or channel in self._tags:
+            return
+        async with asyncio.timeout(CONSUME_TIMEOUT_S):
+            source = await channel.get_queue(self._queue, ensure=False)
+            self._tags[channel] = await source.consume(self._deliveries.on_message)
 
-
-def _pause_s(attempt: int) -> float:
-    longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(attempt, 10))
-    return random.uniform(longest / 2, longest)  # noqa: S311  # jitter
+    async def _cancel(self) -> None:
+        while self._tags:
+            channel, tag = self._tags.popitem()
+            async with asyncio.timeout(CANCEL_TIMEOUT_S):
+                source = await channel.get_queue(self._queue, ensure=False)
+                await source.cancel(tag)
 
 
 @asynccontextmanager
@@ -136,85 +140,24 @@ async def consuming(
     *,
     name: str,
     topology: Topology,
-    prefetch: int,
-    grace_s: float,
-) -> AsyncIterator[Link]:
+    limits: Limits,
+    writable: Writable,
+) -> AsyncIterator[Consumer]:
     """Consume *queue* for as long as the block runs; drain at its end.
 
-    *prefetch* deliveries are in work at a time. At the end no new one is taken, those in
-    work get *grace_s* seconds to finish and be acknowledged; what is left is delivered again
-    to somebody else.
+    At the end no new delivery is taken, those in work get the grace period to finish and be
+    acknowledged; what is left is delivered again to somebody else. Raises ConsumerStuckError
+    when nothing arrives any more although it should.
     """
-    deliveries = _Deliveries(handler)
-    tags: dict[AbstractChannel, str] = {}
-
-    async def on_up(connection: AbstractConnection) -> AbstractChannel:
-        channel = await connection.channel(publisher_confirms=False)
-        await declare(channel, topology)
-        await channel.set_qos(prefetch_count=prefetch)
-        await _rebuild_when_cancelled(channel, lambda: link)
-        tags.clear()
-        if not deliveries.stopping.is_set():  # a connection may be lost while draining
-            source = await channel.get_queue(queue, ensure=False)
-            tags[channel] = await source.consume(deliveries.on_message)
-        return channel
-
-    async with open_link(url, name=f"{name} consumer", on_up=on_up) as link:
+    deliveries = Deliveries(handler, limits)
+    consumer = Consumer(queue, deliveries, topology=topology, prefetch=limits.prefetch)
+    async with open_link(url, name=f"{name} consumer", on_up=consumer.on_up) as link:
         try:
-            yield link
+            async with (
+                beside(Watchdog(link, consumer.vitals).run()),
+                beside(consumer.pause_while_not(writable, link)),
+            ):
+                yield consumer
         finally:
-            deliveries.stopping.set()
-            await _cancel(dict(tags), queue)
-            await deliveries.drain(grace_s)
-
-
-async def _rebuild_when_cancelled(channel: AbstractChannel, link: Callable[[], Link]) -> None:
-    # Without this callback a consumer that the broker cancelled (its queue was deleted
-    # or lost its quorum) would stay connected and receive nothing for ever.
-    underlay = await channel.get_underlay_channel()
-    underlay.on_consumer_cancel_callbacks.add(lambda _: link().rebuild())
-
-
-async def _cancel(tags: Mapping[AbstractChannel, str], queue: str) -> None:
-    for channel, tag in tags.items():
-        try:
-            async with asyncio.timeout(CANCEL_TIMEOUT_S):
-                source = await channel.get_queue(queue, ensure=False)
-                await source.cancel(tag)
-        except AMQP_ERRORS as error:
-            log.debug("consumer.cancel_failed", queue=queue, error=str(error))
-
-
-@asynccontextmanager
-async def listening(
-    url: str,
-    exchange: str,
-    on_body: Callable[[bytes], None],
-    *,
-    name: str,
-    topology: Topology,
-) -> AsyncIterator[Link]:
-    """Get a copy of everything published to a topic *exchange*, as long as the block runs.
-
-    Through an exclusive queue that dies with its connection, which is therefore its own:
-    after a half-open failure the broker holds the old queue locked until it misses the
-    heartbeats. What is published while the link is down is not seen; *on_body* gets hints,
-    never the truth.
-    """
-
-    async def on_message(message: AbstractIncomingMessage) -> None:
-        on_body(message.body)
-
-    async def on_up(connection: AbstractConnection) -> AbstractChannel:
-        channel = await connection.channel(publisher_confirms=False)
-        await declare(channel, topology)
-        queue = await channel.declare_queue(
-            exclusive=True, auto_delete=True, arguments={"x-max-length": HINTS_WAITING}
-        )
-        await _rebuild_when_cancelled(channel, lambda: link)
-        await queue.bind(exchange, "#")
-        await queue.consume(on_message, no_ack=True)
-        return channel
-
-    async with open_link(url, name=f"{name} listener", on_up=on_up) as link:
-        yield link
+            await consumer.stop()
+            await deliveries.drain()

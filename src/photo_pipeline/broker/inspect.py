@@ -26,7 +26,7 @@ class QueueCount:
 async def looking(url: str, *, name: str, topology: Topology) -> AsyncIterator[Link]:
     """Keep a connection up that is for counting only, as long as the block runs."""
 
-    async def on_up(connection: AbstractConnection) -> AbstractChannel:
+    async def on_up(_: Link, connection: AbstractConnection) -> AbstractChannel:
         channel = await connection.channel(publisher_confirms=False)
         await declare(channel, topology)
         return channel

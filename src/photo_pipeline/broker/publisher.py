@@ -110,6 +110,10 @@ class Publisher:
         """Wait until connected; raise BrokerUnavailableError if that takes longer."""
         await self._link.channel(timeout_s)
 
+    async def writable(self, timeout_s: float) -> None:
+        """Wait until RabbitMQ takes messages; raise BrokerUnavailableError if that takes longer."""
+        await self._link.unblocked_channel(timeout_s)
+
     async def _patiently(
         self, exchange: str, key: str, message: Message, *, mandatory: bool = True
     ) -> None:
@@ -188,7 +192,7 @@ async def open_publisher(
     whole, and must not block a consumer's acknowledgements.
     """
 
-    async def on_up(connection: AbstractConnection) -> AbstractChannel:
+    async def on_up(_: Link, connection: AbstractConnection) -> AbstractChannel:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         await declare(channel, topology)
         return channel

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -84,8 +84,7 @@ class Observer:
 
     async def _messages(self) -> dict[str, int]:
         """Return how many messages wait in each queue, dead letters and our own included."""
-        names = [queue.name for queue in self.topology.queues]
-        counts = await count(self.link, [*names, NAME])
+        counts = await count(self.link, [queue.name for queue in self.topology.queues])
         return {name: found.ready for name, found in counts.items()}
 
     async def until_all_heard(self) -> None:

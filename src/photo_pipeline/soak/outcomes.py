@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from photo_pipeline.broker.connection import Link
-from photo_pipeline.broker.consume import Delivery, Verdict, consuming
+from photo_pipeline.broker.consume import consuming
+from photo_pipeline.broker.deliveries import Delivery, Limits, Verdict
 from photo_pipeline.broker.topology import (
     DELIVERY_LIMIT,
     Binding,
@@ -22,8 +22,7 @@ from photo_pipeline.errors import MalformedMessageError
 from photo_pipeline.settings import BrokerSettings
 
 NAME: Final = "soak.outcomes"
-PREFETCH: Final = 100  # handling one costs microseconds
-GRACE_S: Final = 5.0
+LIMITS: Final = Limits(prefetch=100, handling_s=10.0, grace_s=5.0)  # handling costs microseconds
 
 
 @dataclass(slots=True)
@@ -44,36 +43,34 @@ class Heard:
         return Verdict.ACK
 
 
-def pipeline_topology(settings: BrokerSettings) -> Topology:
-    """Return what the roles declare."""
-    return build_topology(
-        Names(settings.topology_prefix),
+def soak_topology(settings: BrokerSettings) -> Topology:
+    """Return what the roles declare, and our own queue."""
+    names = Names(settings.topology_prefix)
+    topology = build_topology(
+        names,
         stages=PIPELINE,
         subscribers=SUBSCRIBERS,
         retry_delays_s=settings.retry_delays_s,
     )
+    own = Queue(
+        name=NAME,
+        bindings=(Binding(names.outcomes, ""),),
+        arguments={"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT},
+    )
+    return replace(topology, queues=(*topology.queues, own))
 
 
 @asynccontextmanager
-async def hearing_outcomes(
-    settings: BrokerSettings, topology: Topology, heard: Heard
-) -> AsyncIterator[Link]:
-    """Count every outcome from now on, as long as the block runs; declares *topology* as well.
+async def hearing_outcomes(url: str, topology: Topology, heard: Heard) -> AsyncIterator[None]:
+    """Count every outcome from now on, as long as the block runs; declares *topology*.
 
     The queue is durable: what is told while the connection is down is heard later.
     """
-    queue = Queue(
-        name=NAME,
-        bindings=(Binding(Names(settings.topology_prefix).outcomes, ""),),
-        arguments={"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT},
-    )
     async with consuming(
-        settings.amqp_url,
-        NAME,
-        heard,
-        name="soak",
-        topology=replace(topology, queues=(*topology.queues, queue)),
-        prefetch=PREFETCH,
-        grace_s=GRACE_S,
-    ) as link:
-        yield link
+        url, NAME, heard, name="soak", topology=topology, limits=LIMITS, writable=_publish_nothing
+    ):
+        yield
+
+
+async def _publish_nothing(_: float) -> None:
+    """Wait for nothing: whoever publishes nothing needs no broker that takes messages."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any, Final
 
+from photo_pipeline.broker.inspect import looking
 from photo_pipeline.embedded.launcher import EmbeddedServers, embedded_servers
 from photo_pipeline.embedded.ports import free_ports
 from photo_pipeline.settings import read_settings
@@ -19,8 +20,8 @@ from photo_pipeline.soak.evidence import Observer
 from photo_pipeline.soak.faults import Faults
 from photo_pipeline.soak.fleet import FLEET, GRACE_S, KILLABLE, RoleProcess, role_environment
 from photo_pipeline.soak.load import Load, until_serving, upload_all
-from photo_pipeline.soak.outcomes import Heard, hearing_outcomes, pipeline_topology
-from photo_pipeline.soak.plan import Plan, make_plan
+from photo_pipeline.soak.outcomes import Heard, hearing_outcomes, soak_topology
+from photo_pipeline.soak.plan import Fault, Plan, make_plan
 from photo_pipeline.soak.verdict import Verdict, count_faults, judge
 from photo_pipeline.storage.mongo import open_database
 from photo_pipeline.storage.photos import MongoPhotos
@@ -104,9 +105,10 @@ async def run(
     async with embedded_servers(folder / "servers") as servers:
         own = _environment(servers, folder)
         settings = read_settings(own)
-        topology = pipeline_topology(settings.broker)
+        topology, url = soak_topology(settings.broker), settings.broker.amqp_url
         async with (
-            hearing_outcomes(settings.broker, topology, heard) as link,
+            hearing_outcomes(url, topology, heard),
+            looking(url, name="soak", topology=topology) as link,
             open_database(settings.store.mongo_url) as database,
         ):
             observer = Observer(
@@ -149,7 +151,7 @@ async def _under_load(
                 group.create_task(_later(began + fault.at_s, faults, fault))
 
 
-async def _later(at: float, faults: Faults, fault: Any) -> None:
+async def _later(at: float, faults: Faults, fault: Fault) -> None:
     await asyncio.sleep(max(0.0, at - time.monotonic()))
     await faults.commit(fault)
 

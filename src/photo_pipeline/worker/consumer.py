@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import structlog
 
-from photo_pipeline.broker.consume import Delivery, Verdict
+from photo_pipeline.broker.deliveries import Delivery, Verdict
 from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.domain import changes
 from photo_pipeline.domain.formats import FORMATS

@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 
 from photo_pipeline import __version__
-from photo_pipeline.broker.consume import Delivery, Verdict
+from photo_pipeline.broker.deliveries import Delivery, Verdict
 from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.domain import changes
 from photo_pipeline.domain.headers import DeadLetterHeaders
@@ -22,6 +22,7 @@ from photo_pipeline.errors import (
     MalformedMessageError,
     RetryableError,
     UnknownPhotoError,
+    UnroutableError,
 )
 from photo_pipeline.worker.recorder import Job, Recorder, standing
 from photo_pipeline.worker.retry import DeadLetter, Postpone, Retry, describe, judge
@@ -91,7 +92,8 @@ class Failures:
                     return "postponed"
                 case DeadLetter(told):
                     return await self._fail(job, told, error)
-        except RetryableError as trouble:
+        except (RetryableError, UnroutableError) as trouble:
+            # Unroutable: a queue of ours was deleted, and is declared again.
             log.warning("stage.returned", error=str(trouble), cause=str(error))
             return RETURNED
         except Exception as trouble:

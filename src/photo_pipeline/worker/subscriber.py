@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from photo_pipeline import __version__
-from photo_pipeline.broker.consume import Delivery, Verdict
+from photo_pipeline.broker.deliveries import Delivery, Verdict
 from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.domain.headers import ATTEMPT, DeadLetterHeaders, RepeatHeaders
 from photo_pipeline.domain.messages import OutcomeEvent
