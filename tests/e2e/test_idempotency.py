@@ -69,7 +69,13 @@ def _originals(space: Space) -> list[str]:
 
 
 async def test_one_photo_of_many_uploads_under_one_key(fleet: Fleet, space: Space) -> None:
-    one, other = await asyncio.gather(fleet.start_api("api,workers"), fleet.start_api())
+    full = {"PHOTO_STORAGE_RESERVE_BYTES": f"{2**60}"}
+    one, other, another = await asyncio.gather(
+        fleet.start_api("api,workers"), fleet.start_api(), fleet.start_api(environment=full)
+    )
+    async with fleet.http.post(f"{another.url}/upload/", data=_form()) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (503, "storage_full")
+    assert space.files() == []
     answers = Answers(fleet, "parallel")
     ids = await asyncio.gather(
         *(answers.until_accepted(api) for api in (one, other) for _ in range(10))
@@ -106,7 +112,10 @@ async def test_one_photo_of_many_uploads_under_one_key(fleet: Fleet, space: Spac
 
 
 async def test_a_replica_is_killed_in_the_middle_of_an_upload(fleet: Fleet, space: Space) -> None:
-    victim, other = await asyncio.gather(fleet.start_api(), fleet.start_api("api,workers"))
+    only_one = {"PHOTO_MAX_UPLOADS": "1"}
+    victim, other = await asyncio.gather(
+        fleet.start_api(environment=only_one), fleet.start_api("api,workers")
+    )
     answers = Answers(fleet, "killed")
 
     async def endless() -> AsyncIterator[bytes]:
@@ -122,6 +131,8 @@ async def test_a_replica_is_killed_in_the_middle_of_an_upload(fleet: Fleet, spac
         return (status, body.get("code")) == (409, "request_in_progress")
 
     await until(in_work)
+    async with fleet.http.post(f"{victim.url}/upload/", data=_form()) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (503, "overloaded")
     victim.kill()
     began = asyncio.get_running_loop().time()
     with pytest.raises(aiohttp.ClientError):

@@ -125,10 +125,9 @@ class Publisher:
     async def _patiently(
         self, exchange: str, key: str, message: Message, *, mandatory: bool = True
     ) -> None:
-        """Publish through broker trouble; begin no further try after PATIENCE_S.
+        """Publish through broker trouble; begin no try after PATIENCE_S.
 
-        Each takes CONFIRM_TIMEOUT_S at most.
-
+        Each takes little more than CONFIRM_TIMEOUT_S at most.
         A lost confirm leaves open whether the message arrived, so a repeat may double it:
         everything downstream tolerates that.
         """
