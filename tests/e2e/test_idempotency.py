@@ -9,7 +9,6 @@ import aiohttp
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from photo_pipeline.storage.idempotency import LEASE
 from support.processes import SAMPLES, Fleet, RoleProcess, Space
 from support.waiting import until
 
@@ -134,11 +133,9 @@ async def test_a_replica_is_killed_in_the_middle_of_an_upload(fleet: Fleet, spac
     async with fleet.http.post(f"{victim.url}/upload/", data=_form()) as answer:
         assert (answer.status, (await answer.json())["code"]) == (503, "overloaded")
     victim.kill()
-    began = asyncio.get_running_loop().time()
     with pytest.raises(aiohttp.ClientError):
         await cut
     photo_id = await answers.until_accepted(other)
-    assert asyncio.get_running_loop().time() - began < LEASE.total_seconds() + 15
     assert (await fleet.outcome(other, photo_id))["status"] == "done"
     assert [(p["_id"], p["run"]) for p in await _photos(space)] == [(photo_id, 1)]
     assert _originals(space) == [photo_id]
