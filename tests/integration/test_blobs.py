@@ -1,7 +1,9 @@
 """One suite over the fake and the real blob store."""
 
 import asyncio
+import errno
 import os
+import shutil
 from collections import Counter
 from contextlib import aclosing
 from datetime import timedelta
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from photo_pipeline.domain.photo import utc_now
-from photo_pipeline.errors import BlobUnavailableError, MissingBlobError
+from photo_pipeline.errors import BlobUnavailableError, MissingBlobError, StorageFullError
 from photo_pipeline.storage.blobs import (
     CHUNK_BYTES,
     Blobs,
@@ -228,6 +230,29 @@ async def test_a_storage_that_fails_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(BlobUnavailableError):
         await blobs.write(KEY, b"bytes")
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["originals"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+async def test_a_full_storage_is_told_as_such_and_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    blobs = FileBlobs(tmp_path)
+
+    def full(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", full)  # where a file system that allocates late tells it
+    with pytest.raises(StorageFullError):
+        await blobs.write(KEY, b"bytes")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_there_is_as_much_room_as_the_file_system_says(tmp_path: Path) -> None:
+    told = await FileBlobs(tmp_path / "not" / "there" / "yet").free_bytes()
+    assert told == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.1)
+    (tmp_path / "file").touch()
+    with pytest.raises(BlobUnavailableError):
+        await FileBlobs(tmp_path / "file").free_bytes()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -66,6 +66,13 @@ async def test_what_is_kept_comes_back_equal(photos: Photos, photo: Photo) -> No
     assert await photos.get(photo.id) == photo
 
 
+async def test_what_is_kept_stays_as_it_is(photos: Photos, photo: Photo) -> None:
+    changed = await photos.apply(photo.id, photo.run, _start())
+    assert await photos.insert(photo) is False
+    assert await photos.get(photo.id) == changed.photo
+    assert await photos.insert(make_photo()) is True
+
+
 async def test_an_unknown_photo_is_told(photos: Photos) -> None:
     with pytest.raises(UnknownPhotoError):
         await photos.get("nothing")

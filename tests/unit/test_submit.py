@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 from aiohttp import BodyPartReader, web
 from aiohttp.test_utils import TestServer, unused_port
+from multidict import CIMultiDict, CIMultiDictProxy
 from rich.console import Console
 
+from photo_pipeline.api.idempotency import idempotency_key
 from photo_pipeline.client import follow, patience, send
 from photo_pipeline.client.answers import (
     BusyError,
@@ -172,6 +174,7 @@ class Fake:
     hangs: bool = False  # streams stay open without an outcome
     down: bool = False  # takes uploads and tells nothing of them
     hasty: bool = False  # refuses after the first bytes, while the others are under way
+    lost: int = 0  # answers to uploads that never arrive
     closes: bool = False  # stops listening when the first upload comes
     names: dict[str, str] = field(default_factory=dict)
     sinces: list[str | None] = field(default_factory=list)
@@ -200,6 +203,9 @@ class Fake:
             while chunk := await part.read_chunk(65536):
                 size += len(chunk)
             self.bytes[name] = size
+        if self.lost and request.transport:
+            self.lost -= 1
+            request.transport.abort()
         if waiting := self.refusals.get(name):
             return waiting.pop(0)
         photo_id = f"01890a5d-ac96-774b-bcce-{len(self.names):012}"
@@ -479,6 +485,19 @@ async def test_comes_back_as_it_is_told(tmp_path: Path, status: int, code: str) 
     assert phases[:4] == [Phase.UPLOADING, Phase.BUSY, Phase.UPLOADING, Phase.ACCEPTED]
     assert len(fake.keys) == 2
     assert len(set(fake.keys)) == 1  # so that it makes one photo whatever happened
+
+
+async def test_an_upload_whose_answer_is_lost_is_sent_again_under_its_key(tmp_path: Path) -> None:
+    files = files_in(tmp_path, "a.jpg", "b.jpg")
+    async with serving(Fake(lost=3)) as fake:
+        results = await submit_all(files, url=fake.url)
+    assert [result.status for result in results] == [Ending.DONE] * 2
+    assert (len(fake.keys), len(set(fake.keys))) == (5, 2)
+    assert all(idempotency_key(CIMultiDictProxy(CIMultiDict(_named(key)))) for key in fake.keys)
+
+
+def _named(key: str) -> dict[str, str]:
+    return {"Idempotency-Key": key}
 
 
 @pytest.mark.parametrize(("wait", "asked"), [("0", 3), ("86400", 1)])

@@ -28,8 +28,10 @@ class Door:
             raise OverloadedError(f"{self._limits.uploads} uploads are in hand already")
         self._inside += 1
         try:
-            # What was accepted needs room as well, for what is made of it.
-            if await self._blobs.free_bytes() < self._limits.reserve_bytes + (body_bytes or 0):
+            # What was accepted needs room as well, for what is made of it. Whoever tells of more
+            # bytes than are allowed is refused for that.
+            wanted = min(body_bytes or 0, self._limits.upload_bytes)
+            if await self._blobs.free_bytes() < self._limits.reserve_bytes + wanted:
                 raise StorageFullError("the storage has no room for another photo")
             yield
         finally:

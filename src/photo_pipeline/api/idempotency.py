@@ -87,21 +87,25 @@ class Claim:
 
     def check(self, fingerprint: str) -> None:
         """Raise KeyReusedError if another upload came under the key before."""
-        if self.fingerprint not in (None, fingerprint):
-            raise KeyReusedError("another upload came under this key before")
+        _check_same(self.fingerprint, fingerprint)
 
     async def seal(self, keys: IdempotencyKeys, fingerprint: str) -> None:
         """Let nothing but this upload come under the key from now on.
 
-        Raises RequestInProgressError if somebody else has taken over.
+        Raises RequestInProgressError if somebody else has taken over, KeyReusedError if another
+        upload was quicker.
         """
         if self.key is None:
             return
         standing = await keys.seal(self.key, holder=self.holder, fingerprint=fingerprint)
         if standing is None:
             raise RequestInProgressError("the same upload, sent again, has overtaken this one")
-        if standing != fingerprint:
-            raise KeyReusedError("another upload came under this key before")
+        _check_same(standing, fingerprint)
+
+
+def _check_same(standing: str | None, fingerprint: str) -> None:
+    if standing not in (None, fingerprint):
+        raise KeyReusedError("another upload came under this key before")
 
 
 @asynccontextmanager

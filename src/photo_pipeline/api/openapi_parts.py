@@ -45,14 +45,17 @@ def header(description: str, example: str | int, *, required: bool = True) -> He
 _ALWAYS: Final = {REQUEST_ID: header("The request's own, or a new one.", "5f2c7a")}
 _PROBLEM_HEADERS: Final = {
     503: {"Retry-After": header("Try again after so many seconds.", RetryableError.retry_after_s)},
-    409: {
+    416: {"Content-Range": header("How many bytes there are.", "bytes */214310")},
+}
+
+_HEADERS_OF_CODE: Final = {
+    RequestInProgressError.code: {
         "Retry-After": header(
-            f"Try again after so many seconds, if it is `{RequestInProgressError.code}`.",
+            f"With `{RequestInProgressError.code}`: try again after so many seconds.",
             RequestInProgressError.retry_after_s,
             required=False,
         )
-    },
-    416: {"Content-Range": header("How many bytes there are.", "bytes */214310")},
+    }
 }
 
 
@@ -140,10 +143,13 @@ def _problem(status: int, kinds: list[Refusal]) -> Response:
         media_type_schema=reference(Problem),
         examples={each.code: Example(summary=each.code, value=_told(each)) for each in kinds},
     )
+    headers = dict(_PROBLEM_HEADERS.get(status, {}))
+    for each in kinds:
+        headers |= _HEADERS_OF_CODE.get(each.code, {})
     return answer(
         "\n".join(f"- `{each.code}`: {each.meaning}" for each in kinds),
         {PROBLEM_JSON: content},
-        _PROBLEM_HEADERS.get(status),
+        headers,
     )
 
 

@@ -22,13 +22,25 @@ log = structlog.get_logger()
 
 CONFIRM_TIMEOUT_S: Final = 5.0  # a frozen broker holds a confirm back for ever
 PATIENCE_S: Final = 15.0  # a broker restart takes about 5 s; reconnecting a little more
-PAUSE_S: Final = 0.25
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 2.0  # how late a message may be once the broker is back
+CHANNEL_TIMEOUT_S: Final = 0.25  # the connection comes back by itself: only look whether it has
 
 CONTENT_TYPE: Final = "application/json"
 CONTENT_ENCODING: Final = "utf-8"
 DELIVERY_MODE: Final = DeliveryMode.PERSISTENT
 
 Headers = Mapping[str, Any]
+
+
+def pause_s(tries: int) -> float:
+    """Return the pause after so many tries.
+
+    Growing, so that a broker that has come back in part is not overrun by those who wait for
+    the rest, and spread, so that they do not all come in the same moment.
+    """
+    longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (tries - 1))
+    return random.uniform(longest / 2, longest)  # noqa: S311  # jitter
 
 
 class Publisher:
@@ -117,19 +129,23 @@ class Publisher:
     async def _patiently(
         self, exchange: str, key: str, message: Message, *, mandatory: bool = True
     ) -> None:
-        """Publish through broker trouble, for PATIENCE_S at most.
+        """Publish through broker trouble; begin no try after PATIENCE_S.
 
+        Each takes little more than CONFIRM_TIMEOUT_S at most.
         A lost confirm leaves open whether the message arrived, so a repeat may double it:
         everything downstream tolerates that.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE_S
         redeclared = False
+        tries = 0
         while True:
+            tries += 1
+            wait_s = pause_s(tries)
             try:
                 return await self._once(exchange, key, message, mandatory=mandatory)
             except BrokerUnavailableError:
-                if loop.time() > deadline:
+                if loop.time() + wait_s > deadline:
                     raise
             except UnroutableError:
                 # A queue may have been deleted: the new connection declares it again, once.
@@ -137,11 +153,11 @@ class Publisher:
                     raise
                 redeclared = True
                 self._link.rebuild()
-            await asyncio.sleep(random.uniform(PAUSE_S, 2 * PAUSE_S))  # noqa: S311  # jitter
+            await asyncio.sleep(wait_s)
 
     async def _once(self, exchange: str, key: str, message: Message, *, mandatory: bool) -> None:
         with translated():
-            channel = await self._link.unblocked_channel(timeout_s=PAUSE_S)
+            channel = await self._link.unblocked_channel(timeout_s=CHANNEL_TIMEOUT_S)
             target = await channel.get_exchange(exchange, ensure=False)
             try:
                 await target.publish(message, key, mandatory=mandatory, timeout=CONFIRM_TIMEOUT_S)

@@ -76,7 +76,7 @@ class Service:
             self.session.post(
                 self.base / "upload" / "",
                 data=form,
-                headers={"Idempotency-Key": key},
+                headers={"Idempotency-Key": f'"{key}"'},  # as the draft has it: a quoted string
                 allow_redirects=False,  # most redirects would turn the POST into a GET
             ) as response,
         ):
