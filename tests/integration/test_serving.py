@@ -1,6 +1,8 @@
 """How long the server takes to end."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 from aiohttp import ClientSession, web
@@ -8,6 +10,7 @@ from aiohttp import ClientSession, web
 from photo_pipeline.api import keys
 from photo_pipeline.api.app import CUT_S, serving
 from photo_pipeline.api.background import Background
+from support.waiting import until
 
 
 @pytest.mark.parametrize("grace_s", [0, 0.5])
@@ -35,3 +38,40 @@ async def test_what_does_not_end_in_time_is_cut(grace_s: float) -> None:
         assert loop.time() - stopped < grace_s + 2 * CUT_S + 1
         (error,) = await asyncio.gather(asking, return_exceptions=True)
     assert isinstance(error, Exception)
+
+
+async def test_a_request_whose_body_still_comes_is_answered() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def measure(request: web.Request) -> web.Response:
+        begun.set()
+        return web.Response(text=str(len(await request.read())))
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"first half"
+        await go_on.wait()
+        yield b"other half"
+
+    app = web.Application()
+    app[keys.BACKGROUND] = Background()
+    app.router.add_post("/", measure)
+    async with ClientSession() as http, AsyncExitStack() as stack:
+        address = await stack.enter_async_context(serving(app, "127.0.0.1", 0, 30))
+        url = address.replace("localhost", "127.0.0.1")
+        asking = asyncio.create_task(http.post(url, data=body()))
+        await begun.wait()
+        stopping = asyncio.create_task(stack.aclose())
+        await until(lambda: _takes_no_connection(url))
+        go_on.set()
+        answer = await asking
+        assert await answer.text() == "20"
+        await stopping
+
+
+async def _takes_no_connection(url: str) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
+    except OSError:
+        return True
+    writer.close()
+    return False

@@ -14,6 +14,7 @@ from photo_pipeline.api.background import Background
 from photo_pipeline.api.door import Door
 from photo_pipeline.api.feed import Feed
 from photo_pipeline.api.hub import Hub
+from photo_pipeline.api.in_work import InWork
 from photo_pipeline.api.limits import Limits
 from photo_pipeline.api.middleware import observe, set_common_headers
 from photo_pipeline.api.rates import Rates
@@ -89,6 +90,8 @@ async def serving(app: web.Application, host: str, port: int, grace_s: float) ->
     At the end no new connection is taken; requests in work and what they leave to be done get
     *grace_s* seconds together.
     """
+    in_work = InWork()
+    app.middlewares.insert(0, in_work.track)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace_s)
     await runner.setup()
     try:
@@ -101,6 +104,10 @@ async def serving(app: web.Application, host: str, port: int, grace_s: float) ->
     finally:
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
+                for listener in runner.sites:
+                    await listener.stop()
+                await app.shutdown()  # the streams end
+                await in_work.drained()
                 await runner.cleanup()
                 await app[keys.BACKGROUND].drain(grace_s)
         if runner.server is not None:  # not all have ended: cut them
