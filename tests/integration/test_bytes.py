@@ -14,7 +14,7 @@ from photo_pipeline.api.limits import Limits
 from photo_pipeline.api.rates import Rates
 from photo_pipeline.broker.inspect import QueueCount
 from photo_pipeline.broker.publisher import Publisher
-from photo_pipeline.broker.topology import Names
+from photo_pipeline.broker.topology import Names, Topology
 from photo_pipeline.domain.photo import Photo
 from photo_pipeline.domain.planning import Plans
 from photo_pipeline.domain.preset import Preset, make_presets
@@ -48,7 +48,6 @@ async def photo(world: World) -> Photo:
 async def client(world: World) -> AsyncIterator[Client]:
     app = make_app(
         Parts(
-            asyncapi="{}",
             photos=world.photos,
             blobs=world.blobs,
             publisher=cast("Publisher", world.publisher),
@@ -56,6 +55,7 @@ async def client(world: World) -> AsyncIterator[Client]:
             hub=Hub(world.photos),
             rates=Rates(),
             names=Names(),
+            topology=Topology(exchanges=(), queues=()),
             count_queues=_no_counts,
             plans=Plans(make_presets({}, STAGES), STAGES),
             limits=Limits(upload_bytes=1000, pixels=1000),
