@@ -57,7 +57,9 @@ class Space:
 
     def files(self) -> list[Path]:
         """Every file in the storage, temporary ones included."""
-        return sorted(p for p in self.storage.rglob("*") if p.is_file())
+        # Not rglob, which fails at a folder that is erased under it.
+        found = (Path(at, name) for at, _, names in os.walk(self.storage) for name in names)
+        return sorted(found)
 
 
 @dataclass(frozen=True, slots=True)
