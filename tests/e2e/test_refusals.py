@@ -8,7 +8,6 @@ import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import aiohttp
 import psutil
@@ -16,7 +15,7 @@ import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from photo_pipeline.embedded.launcher import EmbeddedServers
-from support.processes import SAMPLES, Fleet, RoleProcess, Space
+from support.processes import SAMPLES, Fleet, RoleProcess, Space, new_space
 from support.waiting import until
 
 PHOTO = SAMPLES / "cat-small.jpg"
@@ -25,8 +24,7 @@ MIB = 1024 * 1024
 
 @pytest.fixture(scope="module")
 def space(servers: EmbeddedServers, tmp_path_factory: pytest.TempPathFactory) -> Space:
-    folder = tmp_path_factory.mktemp("refusals")
-    return Space.on(servers, name=f"t{uuid4().hex[:10]}", storage=folder / "photos")
+    return new_space(servers, tmp_path_factory.mktemp("refusals"))
 
 
 @pytest.fixture(scope="module")
@@ -356,12 +354,19 @@ async def test_the_database_being_away_is_503_and_keeps_nothing(
             return False
 
     await until(alive)
-    async with fleet.http.post(f"{api.url}/upload/", data=_form(PHOTO.read_bytes())) as answer:
-        await _check_problem(answer, 503, "store_unavailable")
-        assert int(answer.headers["Retry-After"]) > 0
-    async with fleet.http.get(f"{api.url}/readyz") as answer:
-        assert answer.status == 503
-        assert (await answer.json())["checks"]["mongodb"] != "ok"
+
+    async def refused() -> None:
+        form = _form(PHOTO.read_bytes())
+        async with fleet.http.post(f"{api.url}/upload/", data=form) as answer:
+            await _check_problem(answer, 503, "store_unavailable")
+            assert int(answer.headers["Retry-After"]) > 0
+
+    async def not_ready() -> None:
+        async with fleet.http.get(f"{api.url}/readyz") as answer:
+            assert answer.status == 503
+            assert (await answer.json())["checks"]["mongodb"] != "ok"
+
+    await asyncio.gather(refused(), not_ready())  # each is the driver's patience long
 
 
 async def test_the_storage_being_away_is_503(fleet: Fleet, tmp_path: Path) -> None:
