@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DATA   ?= data
+TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test check compose-check lock clean servers browser
@@ -18,7 +19,10 @@ run: $(VENV)/.embedded servers ## The same, and keep serving on http://localhost
 	@$(BIN)/photo-pipeline demo samples --data $(DATA) --keep-serving
 
 test: $(VENV)/.dev servers browser check ## Set up, then linters, types, layers and the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+
+# A file's tests share servers, so files stay whole, and begin in the order of the folders.
+SIDE_BY_SIDE := --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder
 
 check: $(VENV)/.dev ## Linters, types and layers only
 	$(BIN)/ruff check

@@ -3,7 +3,6 @@
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import structlog
@@ -11,12 +10,15 @@ import structlog
 from photo_pipeline.embedded.launcher import EmbeddedServers, embedded_servers
 from photo_pipeline.settings import Settings, read_settings
 from support.brokers import BROKER_VARIABLE, servers_with_broker
-from support.processes import Fleet, Space
+from support.processes import Fleet, Space, new_space
 
 
 @pytest.fixture(scope="session")
 async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedServers]:
-    """A private RabbitMQ and MongoDB for the whole run. A missing one is a failure, no skip."""
+    """A private RabbitMQ and MongoDB for all that this process of the run tests.
+
+    A missing one is a failure, no skip.
+    """
     folder = tmp_path_factory.mktemp("servers")
     broker = os.environ.get(BROKER_VARIABLE)
     running = servers_with_broker(broker, folder) if broker else embedded_servers(folder)
@@ -27,7 +29,7 @@ async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Emb
 @pytest.fixture
 def space(servers: EmbeddedServers, tmp_path: Path) -> Space:
     """A corner of the servers for one test: own queues, own database, own folder."""
-    return Space.on(servers, name=f"t{uuid4().hex[:10]}", storage=tmp_path / "photos")
+    return new_space(servers, tmp_path)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import structlog
 
 from photo_pipeline import __version__, subscribers
 from photo_pipeline.api.app import Parts, make_app, serving
-from photo_pipeline.api.asyncapi import asyncapi_document
 from photo_pipeline.api.feed import Feed
 from photo_pipeline.api.hub import sequencing
 from photo_pipeline.api.limits import Limits
@@ -66,7 +65,6 @@ async def api_role(shared: Shared) -> AsyncIterator[Address]:
         ) as link:
             app = make_app(
                 Parts(
-                    asyncapi=asyncapi_document(shared.names, shared.topology),
                     photos=shared.photos,
                     blobs=shared.blobs,
                     idempotency=shared.idempotency,
@@ -75,6 +73,7 @@ async def api_role(shared: Shared) -> AsyncIterator[Address]:
                     hub=hub,
                     rates=rates,
                     names=shared.names,
+                    topology=shared.topology,
                     count_queues=partial(count, link),
                     plans=read_plans(settings),
                     limits=Limits(

@@ -2,12 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from pathlib import Path
 
-import pytest
-
-from photo_pipeline.embedded.launcher import EmbeddedServers, embedded_servers
+from photo_pipeline.embedded.launcher import EmbeddedServers
 from support.outcomes import watching_outcomes
 from support.processes import SAMPLES, Fleet, Space
 from support.stack import tell
@@ -21,14 +17,8 @@ BROKER_AWAY_S = float(os.environ.get("TEST_BROKER_AWAY_S", "5"))
 
 SETTLING_S = 2.5
 """RabbitMQ loses a queue for good when it is killed within a second of the queue's first
-declaration (its table of raft members is saved every 0.5 s): not what these tests are about."""
-
-
-@pytest.fixture
-async def servers(tmp_path: Path) -> AsyncIterator[EmbeddedServers]:
-    """Servers of this test's own: it kills them."""
-    async with embedded_servers(tmp_path / "servers") as servers:
-        yield servers
+declaration (its table of raft members is saved every 0.5 s): not what these tests are about. A
+clean stop saves it."""
 
 
 async def test_the_broker_is_killed_under_50_photos_and_no_role_restarts(
@@ -125,7 +115,6 @@ async def test_without_the_broker_queues_are_not_told_and_photos_deleted_all_the
 ) -> None:
     api = await fleet.start_api()
     photo_id = await fleet.upload(api, PHOTO)
-    await asyncio.sleep(SETTLING_S)
     await servers.rabbitmq.stop()
     await fleet.until_ready(api, ready=False)
 
@@ -157,7 +146,6 @@ async def test_without_the_broker_queues_are_not_told_and_photos_deleted_all_the
 async def test_a_debt_of_a_killed_api_is_paid(fleet: Fleet, servers: EmbeddedServers) -> None:
     """Accepted with the broker away, then the process dies: only the document knows."""
     api = await fleet.start_api()
-    await asyncio.sleep(SETTLING_S)
     await servers.rabbitmq.stop()
     photo_id = await fleet.upload(api, PHOTO)
     api.kill()
@@ -174,7 +162,7 @@ async def test_the_database_is_killed_and_comes_back(
     ids = await asyncio.gather(*(fleet.upload(api, PHOTO) for _ in range(20)))
     assert (await fleet.status(api, ids[-1]))["status"] != "done"
     await servers.mongod.kill()
-    await asyncio.sleep(3)
+    await fleet.until_ready(api, ready=False)
     await servers.mongod.start()
     documents = await fleet.outcomes(api, ids, within_s=120)
     assert [d["status"] for d in documents] == ["done"] * 20
@@ -195,7 +183,11 @@ async def test_a_memory_alarm_holds_photos_up_and_loses_none(
         await servers.rabbitmq.rabbitmqctl("set_vm_memory_high_watermark", "0.0001")
         try:
             ids += [await fleet.upload(api, PHOTO) for _ in range(5)]
-            await asyncio.sleep(20)  # longer than a publisher's patience
+
+            async def patience_is_over() -> bool:
+                return api.log.read_text().count("background.interrupted") == 5
+
+            await until(patience_is_over, within_s=60)
         finally:
             await servers.rabbitmq.rabbitmqctl("set_vm_memory_high_watermark", "0.4")
         documents = await fleet.outcomes(api, ids, within_s=120)

@@ -2,14 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
 from photo_pipeline.domain.photo import utc_now
-from photo_pipeline.embedded.launcher import EmbeddedServers, embedded_servers
+from photo_pipeline.embedded.launcher import EmbeddedServers
 from support.followers import (
     Bench,
     Follower,
@@ -30,13 +26,6 @@ than two of them: three further cuts at least are while it is worked on."""
 
 WAYS = (*[over_websocket] * 12, *[over_events] * 5, *[over_long_poll] * 3)
 SEED = 20260131
-
-
-@pytest.fixture
-async def servers(tmp_path: Path) -> AsyncIterator[EmbeddedServers]:
-    """Servers of this test's own: it kills them."""
-    async with embedded_servers(tmp_path / "servers") as servers:
-        yield servers
 
 
 async def test_100_clients_cut_20_times_each_miss_nothing_and_see_nothing_twice(

@@ -8,10 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import aio_pika
 import pytest
 
-from photo_pipeline.broker.topology import Names
+from support.archived import stored
 from support.outcomes import watching_outcomes
 from support.processes import SAMPLES, Fleet, RoleProcess, Space
 from support.waiting import until
@@ -57,19 +56,6 @@ async def _until_handled(fleet: Fleet, processes: Iterable[RoleProcess], events:
     await until(all_handled)
 
 
-def _state(root: Path) -> dict[str, tuple[int, int, str]]:
-    """Every file with inode, time of change and checksum."""
-    return {
-        str(path.relative_to(root)): (
-            path.stat().st_ino,
-            path.stat().st_mtime_ns,
-            sha256(path.read_bytes()).hexdigest(),
-        )
-        for path in root.rglob("*")
-        if path.is_file()
-    }
-
-
 async def _check(fleet: Fleet, api: RoleProcess, root: Path, document: dict[str, Any]) -> None:
     """Compare an entry with the service, byte for byte."""
     entry = _entry(root, document)
@@ -105,14 +91,14 @@ async def test_every_byte_is_archived_and_a_repeat_changes_no_file(
         await _until_archived(root, documents)
         for document in documents:
             await _check(fleet, api, root, document)
-        state = _state(root)
+        state = stored(root)
         assert len(state) == sum(2 + len(d["renditions"]) for d in documents)
         events = await watcher.told(len(ids))
         assert await archive.terminate() == 0
         again = await _start(fleet, root)  # remembers nothing of what the first one did
         await watcher.tell(*events)
         await _until_handled(fleet, [again], len(events))
-        assert _state(root) == state
+        assert stored(root) == state
 
 
 async def test_an_archive_that_is_away_at_first_is_tried_again(fleet: Fleet, root: Path) -> None:
@@ -135,7 +121,7 @@ async def test_an_archive_that_is_away_at_first_is_tried_again(fleet: Fleet, roo
 async def test_a_corrupt_source_is_a_dead_letter_and_no_entry(
     fleet: Fleet, space: Space, root: Path, which: str
 ) -> None:
-    async with watching_outcomes(space):  # so that the archive's queue is there
+    async with watching_outcomes(space) as watcher:  # so that the archive's queue is there
         api = await fleet.start_api("api,workers")
         spoilt = await fleet.outcome(api, await fleet.upload(api, SMALL))
         victim = next(p for p in space.files() if which in p.parts)
@@ -145,20 +131,11 @@ async def test_a_corrupt_source_is_a_dead_letter_and_no_entry(
         good = await fleet.outcome(api, await fleet.upload(api, OTHER))
         await _start(fleet, root)
         await _until_archived(root, [good])
-        dead = await until(lambda: _dead(space))
-        assert dead.headers["x-error-code"] == "archive_corrupt"
-        assert json.loads(dead.body)["photo_id"] == spoilt["id"]
+        ((body, headers),) = await until(lambda: watcher.dead("processed_images.archive"))
+        assert headers["x-error-code"] == "archive_corrupt"
+        assert json.loads(body)["photo_id"] == spoilt["id"]
         assert not (_entry(root, spoilt) / "status.json").exists()
         assert not [p for p in root.rglob("*") if p.is_file() and p.parent.name == "tmp"]
-
-
-async def _dead(space: Space) -> Any:
-    names = Names(space.environment["PHOTO_TOPOLOGY_PREFIX"])
-    name = names.dead_queue(names.subscriber_key("archive"))
-    async with await aio_pika.connect(space.environment["PHOTO_AMQP_URL"]) as connection:
-        channel = await connection.channel()
-        queue = await channel.get_queue(name, ensure=False)
-        return await queue.get(fail=False, no_ack=True)
 
 
 async def test_two_archives_with_duplicate_events_agree(
@@ -177,7 +154,7 @@ async def test_two_archives_with_duplicate_events_agree(
             assert await process.terminate() == 0
         for document in documents:
             await _check(fleet, api, root, document)
-        assert len(_state(root)) == sum(2 + len(d["renditions"]) for d in documents)
+        assert len(stored(root)) == sum(2 + len(d["renditions"]) for d in documents)
 
 
 async def test_without_a_url_it_runs_and_takes_the_events(fleet: Fleet) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import aiohttp
 import psutil
-import pytest
 
 from support.outcomes import watching_outcomes
 from support.processes import SAMPLES, Fleet, RoleProcess, Space
@@ -125,51 +124,50 @@ async def _nothing_follows(
     assert await _frames(fleet, api, stone["id"], revision - 1) == ["photo.deleted"]
 
 
-@pytest.mark.parametrize("stage", STAGES)
-async def test_a_photo_deleted_while_a_stage_works_on_it_stays_deleted(
-    fleet: Fleet, space: Space, stage: str
+async def test_a_photo_deleted_while_a_stage_is_at_work_stays_deleted(
+    fleet: Fleet, space: Space
 ) -> None:
     async with watching_outcomes(space) as watcher:
-        others = ",".join(name for name in STAGES if name != stage)
-        api = await fleet.start_api(f"api,{others}")
-        role = await fleet.start(stage)
-        photo_id, held = await _begun(fleet, api, stage, role)
-        follower = asyncio.create_task(_frames(fleet, api, photo_id, 0))
-        await _delete(fleet, api, photo_id)
-        await _until_erased(space)
-        assert (await asyncio.wait_for(follower, 10))[-1] == "photo.deleted"
-        stone = await fleet.status(api, photo_id)
-        for process in held:
-            process.resume()  # it finishes its work, and finds that nobody wants it
-        await _until_attempts(fleet, role, stage, "obsolete")
-        await _nothing_follows(fleet, api, space, stone)
-        assert await role.terminate() == 0
+        api = await fleet.start_api()
+        roles = {stage: await fleet.start(stage) for stage in STAGES}
+        for stage, role in roles.items():
+            await _delete_and_go_on(fleet, api, space, stage, role)
+            roles[stage] = await _delete_and_kill(fleet, api, space, stage, role)
+        for role in roles.values():
+            assert await role.terminate() == 0
         assert await watcher.events() == []
         assert await watcher.left() == {}
 
 
-@pytest.mark.parametrize("stage", STAGES)
-async def test_a_photo_deleted_before_a_stage_is_killed_stays_deleted(
-    fleet: Fleet, space: Space, stage: str
+async def _delete_and_go_on(
+    fleet: Fleet, api: RoleProcess, space: Space, stage: str, role: RoleProcess
 ) -> None:
-    async with watching_outcomes(space) as watcher:
-        others = ",".join(name for name in STAGES if name != stage)
-        api = await fleet.start_api(f"api,{others}")
-        role = await fleet.start(stage)
-        photo_id, held = await _begun(fleet, api, stage, role)
-        await _delete(fleet, api, photo_id)
-        await _until_erased(space)
-        stone = await fleet.status(api, photo_id)
-        role.kill()
-        for process in held:
-            process.kill()
-        await role.process.wait()
-        again = await fleet.start(stage)
-        await _until_attempts(fleet, again, stage, "obsolete")
-        await _nothing_follows(fleet, api, space, stone)
-        assert await again.terminate() == 0
-        assert await watcher.events() == []
-        assert await watcher.left() == {}
+    photo_id, held = await _begun(fleet, api, stage, role)
+    follower = asyncio.create_task(_frames(fleet, api, photo_id, 0))
+    await _delete(fleet, api, photo_id)
+    await _until_erased(space)
+    assert (await asyncio.wait_for(follower, 10))[-1] == "photo.deleted"
+    stone = await fleet.status(api, photo_id)
+    for process in held:
+        process.resume()  # it finishes its work, and finds that nobody wants it
+    await _until_attempts(fleet, role, stage, "obsolete")
+    await _nothing_follows(fleet, api, space, stone)
+
+
+async def _delete_and_kill(
+    fleet: Fleet, api: RoleProcess, space: Space, stage: str, role: RoleProcess
+) -> RoleProcess:
+    """Return the role's next process, which has got the killed one's message."""
+    photo_id, _ = await _begun(fleet, api, stage, role)
+    await _delete(fleet, api, photo_id)
+    await _until_erased(space)
+    stone = await fleet.status(api, photo_id)
+    role.kill()  # what it holds dies with it
+    await role.process.wait()
+    again = await fleet.start(stage)
+    await _until_attempts(fleet, again, stage, "obsolete")
+    await _nothing_follows(fleet, api, space, stone)
+    return again
 
 
 async def test_a_whole_process_that_sleeps_through_the_deletion_changes_nothing(

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import BodyPartReader, web
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from photo_pipeline.api.routes import routes
 from photo_pipeline.metrics import Metrics
@@ -59,12 +59,19 @@ async def url(parts: dict[str, bytes]) -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-@pytest.fixture
-async def page() -> AsyncIterator[Page]:
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield await browser.new_page()
+        yield browser
         await browser.close()
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page that shares neither cache nor cookies with another."""
+    async with await browser.new_context() as context:
+        yield await context.new_page()
 
 
 @pytest.fixture

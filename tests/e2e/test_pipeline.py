@@ -22,11 +22,15 @@ LARGE = SAMPLES / "dandelion-16mp.jpg"
 SMALL = SAMPLES / "cat-small.jpg"
 
 
-async def test_every_sample_goes_through_separate_processes(fleet: Fleet, space: Space) -> None:
+async def test_every_sample_goes_through_a_process_for_each_role(
+    fleet: Fleet, space: Space
+) -> None:
     async with watching_outcomes(space) as watcher:
         api = await fleet.start_api()
-        for role in (*STAGES, "subscribers", "reconcile"):
-            await fleet.start(role)
+        roles = (*STAGES, *SUBSCRIBERS, "reconcile")
+        processes = await asyncio.gather(*(fleet.start(role) for role in roles))
+        for process in (api, *processes):
+            await _check_probes(fleet, process)
         paths = [SAMPLES / name for name in MANIFEST]
         ids = await asyncio.gather(*(fleet.upload(api, path) for path in paths))
         documents = await fleet.outcomes(api, ids)
@@ -38,7 +42,20 @@ async def test_every_sample_goes_through_separate_processes(fleet: Fleet, space:
             events += await until(watcher.events)
         assert sorted(e.photo_id for e in events) == sorted(ids)
         assert await watcher.left() == {}
+        for process in (api, *processes):
+            assert await process.terminate() == 0
     assert not [p for p in space.files() if p.parent.name == "tmp"]
+
+
+async def _check_probes(fleet: Fleet, process: RoleProcess) -> None:
+    async with fleet.http.get(f"{process.url}/healthz") as answer:
+        assert answer.status == 200
+    async with fleet.http.get(f"{process.url}/readyz") as answer:
+        checks = (await answer.json())["checks"]
+        assert {"mongodb", "rabbitmq", "storage"} <= set(checks), process.log
+        assert set(checks.values()) == {"ok"}
+    async with fleet.http.get(f"{process.url}/metrics") as answer:
+        assert "process_resident_memory_bytes" in await answer.text()
 
 
 def _check_document(document: dict[str, Any], sample: dict[str, Any]) -> None:
@@ -70,20 +87,6 @@ async def _check_renditions(fleet: Fleet, api: RoleProcess, document: dict[str, 
         assert (image.width > image.height) == (document["width"] > document["height"])
         assert not image.getexif()
         assert "icc_profile" not in image.info
-
-
-async def test_the_untouched_upload_is_kept(fleet: Fleet) -> None:
-    api = await fleet.start_api("api,workers")
-    photo_id = await fleet.upload(api, SMALL)
-    async with fleet.http.get(f"{api.url}/photos/{photo_id}/original") as answer:
-        assert await answer.read() == SMALL.read_bytes()
-        etag = answer.headers["ETag"]
-    url = f"{api.url}/photos/{photo_id}/original"
-    async with fleet.http.get(url, headers={"If-None-Match": etag}) as answer:
-        assert answer.status == 304
-    async with fleet.http.get(url, headers={"Range": "bytes=0-9"}) as answer:
-        assert answer.status == 206
-        assert await answer.read() == SMALL.read_bytes()[:10]
 
 
 async def test_what_fails_says_why_and_stays_explained(
@@ -157,22 +160,6 @@ async def test_sigterm_finishes_the_photo_in_work_and_ends_with_0(fleet: Fleet) 
     assert [d["status"] for d in documents] == ["done"] * 4
     assert [d["stages"][0]["attempts"] for d in documents] == [1] * 4, "finished work came again"
     assert await api.terminate() == 0
-
-
-async def test_every_role_has_its_probes(fleet: Fleet) -> None:
-    roles = ("api", *STAGES, *SUBSCRIBERS, "reconcile")
-    processes = await asyncio.gather(*(fleet.start(role) for role in roles))
-    for role, process in zip(roles, processes, strict=True):
-        async with fleet.http.get(f"{process.url}/healthz") as answer:
-            assert answer.status == 200
-        async with fleet.http.get(f"{process.url}/readyz") as answer:
-            checks = (await answer.json())["checks"]
-            assert {"mongodb", "rabbitmq", "storage"} <= set(checks), role
-            assert set(checks.values()) == {"ok"}
-        async with fleet.http.get(f"{process.url}/metrics") as answer:
-            assert "process_resident_memory_bytes" in await answer.text()
-    for process in processes:
-        assert await process.terminate() == 0
 
 
 async def test_wrong_use_is_told_with_status_2(fleet: Fleet) -> None:

@@ -17,7 +17,7 @@ from photo_pipeline.metrics import Metrics
 from photo_pipeline.settings import read_settings
 from photo_pipeline.storage.blobs import FileBlobs
 from photo_pipeline.subscribers import Tools, load
-from support.archived import ORIGINAL, RENDITIONS, Service, folder
+from support.archived import ORIGINAL, RENDITIONS, Service, folder, stored
 from support.fakes import FakeDeliveries
 
 MIB = 1024 * 1024
@@ -31,19 +31,6 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def service(tmp_path: Path, root: Path) -> Service:
     return Service(archive=FileBlobs(root), blobs=FileBlobs(tmp_path / "photos"))
-
-
-def _files(root: Path) -> dict[str, tuple[int, int, str]]:
-    """Every file with inode, time of change and checksum."""
-    return {
-        str(path.relative_to(root)): (
-            path.stat().st_ino,
-            path.stat().st_mtime_ns,
-            sha256(path.read_bytes()).hexdigest(),
-        )
-        for path in root.rglob("*")
-        if path.is_file()
-    }
 
 
 async def test_the_setting_names_the_folder(tmp_path: Path, root: Path) -> None:
@@ -68,16 +55,16 @@ async def test_the_setting_names_the_folder(tmp_path: Path, root: Path) -> None:
 async def test_a_repeat_touches_no_file(service: Service, root: Path) -> None:
     _, event = await service.finish()
     await service.subscriber()(event)
-    before = _files(root)
+    before = stored(root)
     assert len(before) == 4
     await service.subscriber()(event)
-    assert _files(root) == before
+    assert stored(root) == before
 
 
 async def test_two_at_once_agree(service: Service, root: Path) -> None:
     events = [(await service.finish())[1] for _ in range(5)]
     await asyncio.gather(*(service.subscriber()(event) for event in events * 4))
-    files = _files(root)
+    files = stored(root)
     assert len(files) == 5 * 4
     expected = {sha256(data).hexdigest() for data in (ORIGINAL, *RENDITIONS.values())}
     assert {d for path, (_, _, d) in files.items() if "status" not in path} == expected
@@ -100,9 +87,9 @@ async def test_a_copy_cut_short_leaves_nothing_and_succeeds_later(
     photo, event = await service.finish(original=os.urandom(3 * MIB))
     with _no_file_larger_than(2 * MIB), pytest.raises(BlobUnavailableError, match="EFBIG"):
         await service.subscriber()(event)
-    assert _files(root) == {}
+    assert stored(root) == {}
     await service.subscriber()(event)
-    assert len(_files(root)) == 4
+    assert len(stored(root)) == 4
     assert (root / folder(photo) / "original" / "photo.jpg").stat().st_size == 3 * MIB
 
 
@@ -115,7 +102,7 @@ async def test_an_archive_that_is_no_folder_yet_is_tried_again(
         await service.subscriber()(event)
     root.unlink()
     await service.subscriber()(event)
-    assert len(_files(root)) == 4
+    assert len(stored(root)) == 4
 
 
 async def test_memory_stays_flat(service: Service, root: Path) -> None:
@@ -127,4 +114,4 @@ async def test_memory_stays_flat(service: Service, root: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 8 * MIB
-    assert len(_files(root)) == 4
+    assert len(stored(root)) == 4

@@ -35,7 +35,7 @@ async def test_what_does_not_end_in_time_is_cut(grace_s: float) -> None:
             await taken.wait()
             app[keys.BACKGROUND].spawn("left to be done", left_to_be_done())
             stopped = loop.time()
-        assert loop.time() - stopped < grace_s + 2 * CUT_S + 1
+        assert loop.time() - stopped < grace_s + 2 * CUT_S + 5  # not for ever
         (error,) = await asyncio.gather(asking, return_exceptions=True)
     assert isinstance(error, Exception)
 

@@ -11,7 +11,7 @@ from photo_pipeline.api.limits import Limits
 from photo_pipeline.api.rates import Rates
 from photo_pipeline.broker.inspect import QueueCount
 from photo_pipeline.broker.publisher import Publisher
-from photo_pipeline.broker.topology import Names
+from photo_pipeline.broker.topology import Names, Topology
 from photo_pipeline.domain.planning import Plans
 from photo_pipeline.domain.preset import make_presets
 from photo_pipeline.health import Health
@@ -31,7 +31,6 @@ def api_over(world: World, keys: FakeIdempotencyKeys | None = None) -> web.Appli
     """Return the API of a world, as a fresh process would build it."""
     return make_app(
         Parts(
-            asyncapi="{}",
             photos=world.photos,
             blobs=world.blobs,
             idempotency=keys or FakeIdempotencyKeys(world.scissors),
@@ -40,6 +39,7 @@ def api_over(world: World, keys: FakeIdempotencyKeys | None = None) -> web.Appli
             hub=Hub(world.photos),
             rates=Rates(),
             names=Names(),
+            topology=Topology(exchanges=(), queues=()),
             count_queues=_no_counts,
             plans=Plans(make_presets({}, STAGES), STAGES),
             limits=LIMITS,

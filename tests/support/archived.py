@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from photo_pipeline.domain.changes import photo_done
@@ -83,3 +84,16 @@ class Service:
 def folder(photo: Photo) -> str:
     """Return the folder of *photo* in the archive."""
     return f"{photo.created_at:%Y/%m/%d}/{photo.id}"
+
+
+def stored(root: Path) -> dict[str, tuple[int, int, str]]:
+    """Return every file below *root* with inode, time of change and checksum."""
+    return {
+        str(path.relative_to(root)): (
+            path.stat().st_ino,
+            path.stat().st_mtime_ns,
+            sha256(path.read_bytes()).hexdigest(),
+        )
+        for path in root.rglob("*")
+        if path.is_file()
+    }

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
+from uuid import uuid4
 
 import aiohttp
 
@@ -57,7 +58,14 @@ class Space:
 
     def files(self) -> list[Path]:
         """Every file in the storage, temporary ones included."""
-        return sorted(p for p in self.storage.rglob("*") if p.is_file())
+        # Not rglob, which fails at a folder that is erased under it.
+        found = (Path(at, name) for at, _, names in os.walk(self.storage) for name in names)
+        return sorted(found)
+
+
+def new_space(servers: EmbeddedServers, folder: Path) -> Space:
+    """Return a space that nobody has met in, with its files below *folder*."""
+    return Space.on(servers, name=f"t{uuid4().hex[:10]}", storage=folder / "photos")
 
 
 @dataclass(frozen=True, slots=True)

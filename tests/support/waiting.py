@@ -6,9 +6,12 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+DEADLINE_S = 60.0
+"""Many times what anything here takes, so that a busy machine is no failure."""
+
 
 async def until(
-    fact: Callable[[], Awaitable[T]], *, within_s: float = 30, every_s: float = 0.05
+    fact: Callable[[], Awaitable[T]], *, within_s: float = DEADLINE_S, every_s: float = 0.05
 ) -> T:
     """Return the first true answer of *fact*; fail when there is none in time."""
     loop = asyncio.get_running_loop()

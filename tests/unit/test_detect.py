@@ -1,6 +1,5 @@
 """The detect stage: facts about pictures whose answers are known."""
 
-import io
 import json
 from typing import Any
 
@@ -10,12 +9,7 @@ from pydantic import ValidationError
 
 from photo_pipeline.errors import UnreadableImageError
 from photo_pipeline.stages.detect import STAGE, DetectParameters, detect
-
-
-def save(image: Image.Image, format_: str = "PNG", **options: Any) -> bytes:
-    out = io.BytesIO()
-    image.save(out, format_, **options)
-    return out.getvalue()
+from support.pictures import save
 
 
 def facts(image: Image.Image | bytes, **parameters: Any) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from photo_pipeline.imaging.opening import displayed_size, limit_pixels, open_up
 from photo_pipeline.imaging.probe import Probe, probe
 from photo_pipeline.imaging.scale import fit, shrink
 from photo_pipeline.imaging.sniff import HEAD_BYTES, sniff
+from support.pictures import save
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 160, 0), (0, 0, 255)
 GRID = ((RED, GREEN, BLUE), ((255, 255, 0), (255, 255, 255), (0, 0, 0)))  # 3 x 2, no symmetry
@@ -46,12 +47,6 @@ ROW_AND_COLUMN_0 = {
     7: ("right", "bottom"),
     8: ("left", "bottom"),
 }
-
-
-def save(image: Image.Image, format_: str, **options: Any) -> bytes:
-    out = io.BytesIO()
-    image.save(out, format_, **options)
-    return out.getvalue()
 
 
 def grid() -> Image.Image:

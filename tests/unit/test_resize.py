@@ -12,12 +12,7 @@ from pydantic import ValidationError
 from photo_pipeline.domain.stage import Output, Picture
 from photo_pipeline.errors import UnreadableImageError
 from photo_pipeline.stages.resize import STAGE, ResizeParameters, resize
-
-
-def save(image: Image.Image, format_: str, **options: Any) -> bytes:
-    out = io.BytesIO()
-    image.save(out, format_, **options)
-    return out.getvalue()
+from support.pictures import save
 
 
 def noise(width: int, height: int) -> Image.Image:

@@ -19,15 +19,10 @@ from photo_pipeline.stages.watermark import (
     WatermarkParameters,
     watermark,
 )
+from support.pictures import save
 
 POSITIONS: tuple[Position, ...] = get_args(Position)
 SIZE = (640, 480)
-
-
-def save(image: Image.Image, format_: str, **options: Any) -> bytes:
-    out = io.BytesIO()
-    image.save(out, format_, **options)
-    return out.getvalue()
 
 
 def marked(before: Image.Image, format_: str = "PNG", **options: Any) -> Image.Image:

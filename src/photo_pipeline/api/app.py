@@ -20,7 +20,7 @@ from photo_pipeline.api.middleware import observe, set_common_headers
 from photo_pipeline.api.rates import Rates
 from photo_pipeline.api.routes import routes
 from photo_pipeline.broker.publisher import Publisher
-from photo_pipeline.broker.topology import Names
+from photo_pipeline.broker.topology import Names, Topology
 from photo_pipeline.domain.planning import Plans
 from photo_pipeline.health import Health
 from photo_pipeline.metrics import Metrics
@@ -35,9 +35,8 @@ CUT_S: Final = 1.0  # for requests that are cut; aiohttp takes it twice, and 0 f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the API is made of; *asyncapi* is the contract of the messages, as JSON text."""
+    """What the API is made of."""
 
-    asyncapi: str
     photos: Photos
     blobs: Blobs
     idempotency: IdempotencyKeys
@@ -46,6 +45,7 @@ class Parts:
     hub: Hub
     rates: Rates
     names: Names
+    topology: Topology
     count_queues: keys.CountQueues
     plans: Plans
     limits: Limits
@@ -56,7 +56,6 @@ class Parts:
 def make_app(parts: Parts) -> web.Application:
     """Return the application; it opens nothing by itself."""
     app = web.Application(middlewares=[observe], client_max_size=parts.limits.upload_bytes)
-    app[keys.ASYNCAPI] = parts.asyncapi
     app[keys.PHOTOS] = parts.photos
     app[keys.BLOBS] = parts.blobs
     app[keys.IDEMPOTENCY] = parts.idempotency
@@ -66,6 +65,7 @@ def make_app(parts: Parts) -> web.Application:
     app[keys.HUB] = parts.hub
     app[keys.RATES] = parts.rates
     app[keys.NAMES] = parts.names
+    app[keys.TOPOLOGY] = parts.topology
     app[keys.COUNT_QUEUES] = parts.count_queues
     app[keys.PLANS] = parts.plans
     app[keys.LIMITS] = parts.limits

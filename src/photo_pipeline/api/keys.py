@@ -14,7 +14,7 @@ from photo_pipeline.api.limits import Limits
 from photo_pipeline.api.rates import Rates
 from photo_pipeline.broker.inspect import QueueCount
 from photo_pipeline.broker.publisher import Publisher
-from photo_pipeline.broker.topology import Names
+from photo_pipeline.broker.topology import Names, Topology
 from photo_pipeline.domain.planning import Plans
 from photo_pipeline.health import Health
 from photo_pipeline.metrics import Metrics
@@ -22,7 +22,6 @@ from photo_pipeline.storage.blobs import Blobs
 from photo_pipeline.storage.idempotency import IdempotencyKeys
 from photo_pipeline.storage.photos import Photos
 
-ASYNCAPI: Final = web.AppKey("asyncapi", str)
 BACKGROUND: Final = web.AppKey("background", Background)
 BLOBS: Final = web.AppKey("blobs", Blobs)
 CountQueues = Callable[[Iterable[str]], Awaitable[dict[str, QueueCount]]]
@@ -41,3 +40,4 @@ PLANS: Final = web.AppKey("plans", Plans)
 PUBLISHER: Final = web.AppKey("publisher", Publisher)
 RATES: Final = web.AppKey("rates", Rates)
 STOPPING: Final = web.AppKey("stopping", asyncio.Event)
+TOPOLOGY: Final = web.AppKey("topology", Topology)
