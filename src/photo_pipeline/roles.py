@@ -137,6 +137,7 @@ async def subscriber_role(name: str, shared: Shared) -> AsyncIterator[Address]:
             handle=handle,
             publisher=shared.publisher,
             metrics=shared.metrics,
+            worker=shared.worker,
             retry_delays_s=settings.broker.retry_delays_s,
         )
         async with _taking_from(shared, name, queue, consumer, prefetch=prefetch):

@@ -137,6 +137,7 @@ async def _let_a_subscriber_fail(publisher: Publisher, names: Names, event: Outc
         handle=handle,
         publisher=publisher,
         metrics=Metrics(),
+        worker="worker-1",
         retry_delays_s=(0.2,),
     )
     delivery = Delivery(
