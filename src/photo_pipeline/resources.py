@@ -21,6 +21,7 @@ from photo_pipeline.metrics import Metrics
 from photo_pipeline.settings import Settings
 from photo_pipeline.stages import load
 from photo_pipeline.storage.blobs import Blobs, open_blobs
+from photo_pipeline.storage.dead_letters import MongoDeadLetters
 from photo_pipeline.storage.deliveries import MongoDeliveries
 from photo_pipeline.storage.mongo import check, open_database
 from photo_pipeline.storage.photos import MongoPhotos
@@ -34,6 +35,7 @@ class Shared:
     photos: MongoPhotos
     blobs: Blobs
     deliveries: MongoDeliveries
+    dead_letters: MongoDeadLetters
     publisher: Publisher
     names: Names
     topology: Topology
@@ -71,6 +73,7 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
             photos=MongoPhotos(database),
             blobs=blobs,
             deliveries=MongoDeliveries(database),
+            dead_letters=MongoDeadLetters(database),
             publisher=publisher,
             names=names,
             topology=topology,

@@ -27,9 +27,11 @@ from photo_pipeline.stages import load
 from photo_pipeline.worker.consumer import StageConsumer
 from photo_pipeline.worker.executor import sandbox
 from photo_pipeline.worker.failures import Failures
+from photo_pipeline.worker.filing import PREFETCH, Filing
 from photo_pipeline.worker.reconcile import reconcile
 from photo_pipeline.worker.recorder import Recorder
 from photo_pipeline.worker.subscriber import SubscriberConsumer
+from photo_pipeline.worker.trial import Trials
 
 log = structlog.get_logger()
 
@@ -111,7 +113,7 @@ async def stage_role(name: str, shared: Shared) -> AsyncIterator[Address]:
             shared,
             name,
             shared.names.stage_queue(name),
-            consumer,
+            Trials(consumer=consumer, photos=shared.photos, publisher=shared.publisher),
             prefetch=settings.work.concurrency,
         ):
             yield None
@@ -166,9 +168,13 @@ async def _taking_from(
 async def reconcile_role(shared: Shared) -> AsyncIterator[Address]:
     """Put right what was left half done."""
     stop = asyncio.Event()
+    filing = Filing(dead_letters=shared.dead_letters, photos=shared.photos, metrics=shared.metrics)
     # Should the loop die, the group ends the block, and with it the process: nobody would
     # notice a reconcile that only looks alive.
-    async with asyncio.TaskGroup() as group:
+    async with (
+        _taking_from(shared, "filing", shared.names.dead_files, filing, prefetch=PREFETCH),
+        asyncio.TaskGroup() as group,
+    ):
         group.create_task(
             reconcile(
                 shared.photos,
@@ -176,7 +182,7 @@ async def reconcile_role(shared: Shared) -> AsyncIterator[Address]:
                 shared.publisher,
                 shared.metrics,
                 stop,
-                indexed=(shared.photos, shared.deliveries),
+                indexed=(shared.photos, shared.deliveries, shared.dead_letters),
             )
         )
         try:
