@@ -16,7 +16,10 @@ from photo_pipeline.api.hub import sequencing
 from photo_pipeline.api.limits import Limits
 from photo_pipeline.api.rates import Rates
 from photo_pipeline.broker.consume import Handler, consuming, listening
+from photo_pipeline.broker.deadqueue import DeadQueues
 from photo_pipeline.broker.inspect import count
+from photo_pipeline.broker.trial import ask
+from photo_pipeline.domain.casefile import case_id
 from photo_pipeline.domain.pipeline import PIPELINE, SUBSCRIBERS
 from photo_pipeline.errors import SettingsError
 from photo_pipeline.imaging.opening import limit_pixels
@@ -35,6 +38,8 @@ from photo_pipeline.worker.trial import Trials
 
 log = structlog.get_logger()
 
+
+TRIAL_MARGIN_S: Final = 5.0  # beside the stage's own time limit: to be fetched, and to load
 
 Address = str | None
 Role = Callable[[Shared], AbstractAsyncContextManager[Address]]
@@ -61,6 +66,9 @@ async def api_role(shared: Shared) -> AsyncIterator[Address]:
                     asyncapi=asyncapi_document(shared.names, shared.topology),
                     photos=shared.photos,
                     blobs=shared.blobs,
+                    dead_letters=shared.dead_letters,
+                    take_out=DeadQueues(settings.broker.amqp_url, shared.names, case_id).take_out,
+                    ask_worker=partial(ask, settings.broker.amqp_url, shared.names),
                     publisher=shared.publisher,
                     feed=feed,
                     hub=hub,
@@ -71,6 +79,7 @@ async def api_role(shared: Shared) -> AsyncIterator[Address]:
                     limits=Limits(
                         upload_bytes=settings.http.max_upload_bytes,
                         pixels=settings.work.max_pixels,
+                        trial_s=settings.work.stage_timeout_s + TRIAL_MARGIN_S,
                     ),
                     health=shared.health,
                     metrics=shared.metrics,

@@ -51,6 +51,9 @@ async def client(world: World) -> AsyncIterator[Client]:
             asyncapi="{}",
             photos=world.photos,
             blobs=world.blobs,
+            dead_letters=FakeDeadLetters(),
+            take_out=_nothing_there,
+            ask_worker=_no_answer,
             publisher=cast("Publisher", world.publisher),
             feed=Feed(),
             hub=Hub(world.photos),
@@ -58,7 +61,7 @@ async def client(world: World) -> AsyncIterator[Client]:
             names=Names(),
             count_queues=_no_counts,
             plans=Plans(make_presets({}, STAGES), STAGES),
-            limits=Limits(upload_bytes=1000, pixels=1000),
+            limits=Limits(upload_bytes=1000, pixels=1000, trial_s=1),
             health=Health(),
             metrics=world.metrics,
         )

@@ -57,8 +57,9 @@ class DeadQueues:
         for _ in range(LOOKED_AT):
             if not missing or (message := await queue.get(fail=False)) is None:
                 break
-            # Delivered twice, it lies there twice: so the id stays wanted to the end.
-            if self._identify(key, message.message_id, message.body) in missing:
+            found_id = self._identify(key, message.message_id, message.body)
+            if found_id in missing:
                 await message.ack()
+                missing.discard(found_id)
                 found += 1
         return found

@@ -17,7 +17,7 @@ from photo_pipeline.errors import MalformedMessageError, TrialUnansweredError
 _ANSWERS: Final = 1  # the first one counts
 
 
-async def ask(url: str, names: Names, message: TrialMessage, *, traceparent: str) -> TrialAnswer:
+async def ask(url: str, names: Names, message: TrialMessage, traceparent: str) -> TrialAnswer:
     """Send *message* to a worker of its stage and return the answer.
 
     On a connection of its own, to which the queue for the answer is bound: a person asks, seldom.

@@ -116,7 +116,8 @@ def photo_id_of(body: bytes, correlation_id: str | None) -> str | None:
     except (ValueError, AttributeError, RecursionError):
         told = None
     found = told if isinstance(told, str) else correlation_id
-    return found[:_NAME] if found else None
+    # JSON may spell halves of characters, which no other text can have.
+    return found[:_NAME].encode("utf-8", "replace").decode() if found else None
 
 
 def open_case(

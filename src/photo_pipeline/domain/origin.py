@@ -9,6 +9,7 @@ from typing import Final
 from photo_pipeline.errors import Origin, PhotoPipelineError
 
 _PACKAGE: Final = __name__.partition(".")[0]
+_MACHINERY: Final = "worker."
 _FRAMES: Final = 40  # deeper is only recursion, whose depth would tell one fault from itself
 _CHARACTERS: Final = 120  # of a name: enough for any of ours
 _FINGERPRINT_CHARACTERS: Final = 16  # 64 bits: kinds of faults are counted in dozens
@@ -18,11 +19,14 @@ def origin_of(error: BaseException) -> Origin:
     """Return where *error* was raised: here, or in the child process that told of it.
 
     A frame is ``module.function`` of this package: without the line number, which every edit
-    moves, and without frames of libraries, which every update of them moves.
+    moves, and without frames of libraries, which every update of them moves. The machinery that
+    every photo goes through tells nothing, unless it is all there is.
     """
     if isinstance(error, PhotoPipelineError) and error.origin is not None:
         return error.origin
-    return bounded(Origin(type(error).__name__, tuple(_frames(error))))
+    frames = tuple(_frames(error))
+    telling = tuple(frame for frame in frames if not frame.startswith(_MACHINERY))
+    return bounded(Origin(type(error).__name__, telling or frames[-1:]))
 
 
 def _frames(error: BaseException) -> Iterator[str]:
