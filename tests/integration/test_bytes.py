@@ -15,12 +15,14 @@ from photo_pipeline.api.rates import Rates
 from photo_pipeline.broker.inspect import QueueCount
 from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.broker.topology import Names
+from photo_pipeline.domain.messages import TrialAnswer
 from photo_pipeline.domain.photo import Photo
 from photo_pipeline.domain.planning import Plans
 from photo_pipeline.domain.preset import Preset, make_presets
-from photo_pipeline.errors import BlobUnavailableError
+from photo_pipeline.errors import BlobUnavailableError, TrialUnansweredError
 from photo_pipeline.health import Health
 from photo_pipeline.storage.blobs import CHUNK_BYTES
+from support.casefiles import FakeDeadLetters
 from support.fakes import FakeBlobs
 from support.pipeline import STAGES, World, make_photo
 
@@ -29,6 +31,14 @@ Client = TestClient[Any, Any]
 
 async def _no_counts(_: object) -> dict[str, QueueCount]:
     return {}
+
+
+async def _nothing_there(*_: object) -> int:
+    return 0
+
+
+async def _no_answer(*_: object) -> TrialAnswer:
+    raise TrialUnansweredError
 
 
 @pytest.fixture

@@ -4,7 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from photo_pipeline.api.asyncapi_channels import ANSWER_QUEUE, FEED_QUEUE, Channel, exchange_id, queue_id
+from photo_pipeline.api.asyncapi_channels import (
+    ANSWER_QUEUE,
+    FEED_QUEUE,
+    Channel,
+    exchange_id,
+    queue_id,
+)
 from photo_pipeline.api.asyncapi_messages import (
     AMQP_BINDING,
     DEAD_OUTCOME,
