@@ -126,7 +126,7 @@ async def _is(fleet: Fleet, api: RoleProcess, waiting: int) -> bool:
 async def _a_file_tells_all(
     fleet: Fleet, api: RoleProcess, letters: list[Json], documents: dict[str, Json]
 ) -> None:
-    letter = next(l for l in letters if l["error"]["code"] == "unexpected_error")
+    letter = next(x for x in letters if x["error"]["code"] == "unexpected_error")
     status, file = await _call(fleet, api, "GET", f"/dead/{letter['id']}")
     document = documents[letter["photo_id"]]
     assert (status, file["state"], file["attempts"], file["history"]) == (200, "open", 2, [])
@@ -179,9 +179,7 @@ async def _all_done_with_their_history(
         assert "photo.failed" in [entry["type"] for entry in after["timeline"]]
 
 
-async def _over_the_command_line(
-    fleet: Fleet, api: RoleProcess, refusing: str, other: str
-) -> None:
+async def _over_the_command_line(fleet: Fleet, api: RoleProcess, refusing: str, other: str) -> None:
     status, out, err = await _command(api, "list")
     assert (status, err) == (0, "")
     assert refusing in out

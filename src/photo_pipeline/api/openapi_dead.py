@@ -219,8 +219,8 @@ REPLAY_GROUP: Final = parts.operation(
     "Replay the open dead letters of `fingerprint`, or all, the oldest first and at most "
     f"{AT_ONCE}; while `more` is true there are others. What cannot be replayed stays open and is "
     "told in `refused`.\n\nWith `dry_run` nothing is replayed: a worker of the stage runs it on "
-    "the photo of one of them, keeps nothing and changes nothing, and `trial` tells how it went. It "
-    "waits in the stage's queue like any other work.",
+    "the photo of one of them, keeps nothing and changes nothing, and `trial` tells how it went. "
+    "It waits in the stage's queue like any other work.",
     {
         "200": answer("Tried.", {parts.JSON: parts.model(Replayed, _DRY)}),
         "202": answer("Replayed.", {parts.JSON: parts.model(Replayed, _REPLAYED)}),
