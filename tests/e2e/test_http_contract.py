@@ -130,6 +130,7 @@ async def test_every_answer_that_is_promised_is_given(fleet: Fleet, space: Space
     assert (await fleet.outcome(api, ids["done"]))["status"] == "done"
     assert (await fleet.outcome(api, ids["failed"]))["status"] == "failed"
     letters = await until(lambda: _letters(fleet, api, 2))
+    assert letters is not None
     ids |= {"letter": letters[ids["failed"]], "obsolete": letters[gone]}
     await _ask(fleet, api, Case(202, f"/photos/{gone}", method="DELETE"), ids)
     dry_run = Case(200, "/dead/replay", method="POST", body=b'{"dry_run": true}')

@@ -30,13 +30,13 @@ def origin_of(error: BaseException) -> Origin:
 
 
 def _frames(error: BaseException) -> Iterator[str]:
-    """Yield our frames, those of the cause first: there it began."""
-    if error.__cause__ is not None:
-        yield from origin_of(error.__cause__).frames
+    """Yield our frames, those of the cause behind it last."""
     for frame, _ in walk_tb(error.__traceback__):
         module = str(frame.f_globals.get("__name__", ""))
         if module.partition(".")[0] == _PACKAGE:
             yield f"{module.removeprefix(f'{_PACKAGE}.')}.{frame.f_code.co_name}"
+    if error.__cause__ is not None:
+        yield from origin_of(error.__cause__).frames
 
 
 def bounded(origin: Origin) -> Origin:
