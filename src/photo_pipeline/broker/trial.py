@@ -25,7 +25,7 @@ async def ask(url: str, names: Names, message: TrialMessage, traceparent: str) -
     """
     with translated():
         async with await aio_pika.connect(url, timeout=CONNECT_TIMEOUT_S) as connection:
-            channel = await connection.channel()
+            channel = await connection.channel(on_return_raises=True)
             answers: asyncio.Queue[bytes] = asyncio.Queue(_ANSWERS)
 
             async def note(answer: AbstractIncomingMessage) -> None:
