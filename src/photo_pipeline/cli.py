@@ -4,7 +4,7 @@ import asyncio
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from cyclopts import App, Parameter, validators
 
@@ -15,6 +15,7 @@ from photo_pipeline.log import set_up_logging
 from photo_pipeline.settings import Settings, read_settings
 
 FAILED: Final = 1
+SERVICE: Final = "http://localhost:8000"
 WRONG_USE: Final = 2  # as the shell's own commands: the call or the settings are wrong
 
 app = App(
@@ -61,7 +62,7 @@ def run(
 @app.command
 def submit(
     *paths: Path,
-    url: str = "http://localhost:8000",
+    url: str = SERVICE,
     preset: str | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
@@ -143,6 +144,109 @@ def soak(
     _settings(quiet=True)
     kinds = parse_kinds(kill)
     return asyncio.run(run_soak(photos=photos, kinds=kinds, seed=seed, as_json=json, data=data))
+
+
+dead = App(name="dead", help="See what was given up for good, and replay or discard it.")
+app.command(dead)
+
+_Url = Annotated[str, Parameter(help="Where the service is.")]
+_Json = Annotated[bool, Parameter(negative=(), help="Print JSON instead of text.")]
+_Fingerprint = Annotated[str | None, Parameter(help="All that died of this fault.")]
+_All = Annotated[bool, Parameter(name="--all", negative=(), help="All that are open.")]
+
+
+@dead.command(name="list")
+def dead_list(
+    *,
+    fingerprint: _Fingerprint = None,
+    stage: str | None = None,
+    state: Literal["open", "replayed", "discarded", "any"] = "open",
+    limit: int = 50,
+    url: _Url = SERVICE,
+    json: _Json = False,
+) -> int:
+    """List dead letters, those that died of the same fault in groups.
+
+    Parameters
+    ----------
+    stage
+        Only those of this stage, or of a subscriber's processed_images.NAME.
+    state
+        Only those of this state.
+    limit
+        How many letters to show, the newest ones (groups are always complete).
+    """
+    from photo_pipeline.client.dead import list_dead
+
+    return asyncio.run(
+        list_dead(
+            url=url,
+            fingerprint=fingerprint,
+            stage=stage,
+            state=state,
+            limit=limit,
+            as_json=json,
+        )
+    )
+
+
+@dead.command(name="show")
+def dead_show(id: str, *, url: _Url = SERVICE, json: _Json = False) -> int:  # noqa: A002  # the word
+    """Show everything known of one dead letter.
+
+    Parameters
+    ----------
+    id
+        From the list.
+    """
+    from photo_pipeline.client.dead import show_dead
+
+    return asyncio.run(show_dead(id, url=url, as_json=json))
+
+
+@dead.command(name="replay")
+def dead_replay(
+    *ids: str,
+    fingerprint: _Fingerprint = None,
+    everything: _All = False,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    url: _Url = SERVICE,
+    json: _Json = False,
+) -> int:
+    """Let photos go on where they failed, and subscribers hear what they missed.
+
+    Parameters
+    ----------
+    ids
+        Of dead letters, from the list.
+    dry_run
+        Only let a worker try one photo of the group out, which stays as it is.
+    """
+    from photo_pipeline.client.dead import Which, replay_dead
+
+    which = Which(ids=ids, fingerprint=fingerprint, everything=everything)
+    return asyncio.run(replay_dead(which, dry_run=dry_run, url=url, as_json=json))
+
+
+@dead.command(name="discard")
+def dead_discard(
+    *ids: str,
+    fingerprint: _Fingerprint = None,
+    everything: _All = False,
+    url: _Url = SERVICE,
+    json: _Json = False,
+) -> int:
+    """Close dead letters without doing anything about them.
+
+    Parameters
+    ----------
+    ids
+        Of dead letters, from the list.
+    """
+    from photo_pipeline.client.dead import Which, discard_dead
+
+    which = Which(ids=ids, fingerprint=fingerprint, everything=everything)
+    return asyncio.run(discard_dead(which, url=url, as_json=json))
 
 
 def _settings(*, quiet: bool = False) -> Settings:

@@ -13,6 +13,7 @@
     + SandboxUnavailableError      no child process could be started
     + WebhookFailedError           a webhook's receiver did not accept the event
     + UnexpectedError              anything nobody foresaw: the attempts bound it
+    + TrialUnansweredError         no worker has tried a dead letter in time
   x PermanentError             the same message can never succeed
     + MalformedMessageError        not a work message
     + UnknownPhotoError            no such photo
@@ -30,6 +31,10 @@
     + ArchiveCorruptError          what belongs into the archive is not what the document says
     + InvalidPresetError           a preset asks for something no stage can do
     + WebhookRefusedError          a webhook's URL may not be called
+    + UnknownDeadLetterError       no such dead letter
+    + DeadLetterClosedError        the dead letter was replayed or discarded before
+    + DeadLetterObsoleteError      a dead letter that nobody waits for any more
+    + NotReplayableError           a dead letter that nothing can be made of
     x BadInputError            the client sent something wrong
       + InvalidRequestError        malformed request
       + FieldTooLargeError         a form field is too long
@@ -50,7 +55,16 @@
     + EmbeddedServerError          a private server is missing or did not start
 """
 
+from dataclasses import dataclass
 from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an error was raised: the name of its type, and our own frames, outermost first."""
+
+    type: str
+    frames: tuple[str, ...]
 
 
 class PhotoPipelineError(Exception):
@@ -58,7 +72,10 @@ class PhotoPipelineError(Exception):
 
     ``code`` is stable and part of the public contract, ``retryable`` says whether the
     same message may succeed later, ``http_status`` is the answer's status (RFC 9110).
+    ``origin`` is set if the error was raised in another process and only told here.
     """
+
+    origin: Origin | None = None
 
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
@@ -140,6 +157,12 @@ class WebhookFailedError(RetryableError):
     """The receiver of a webhook did not accept the event."""
 
     code = "webhook_failed"
+
+
+class TrialUnansweredError(RetryableError):
+    """No worker has tried the dead letter in time."""
+
+    code = "trial_unanswered"
 
 
 class UnexpectedError(RetryableError):
@@ -258,6 +281,34 @@ class WebhookRefusedError(PermanentError):
     """The URL of a webhook may not be called."""
 
     code = "webhook_refused"
+
+
+class UnknownDeadLetterError(PermanentError):
+    """There is no dead letter with this id."""
+
+    code = "unknown_dead_letter"
+    http_status = 404
+
+
+class DeadLetterClosedError(PermanentError):
+    """The dead letter was replayed or discarded before."""
+
+    code = "dead_letter_closed"
+    http_status = 409
+
+
+class DeadLetterObsoleteError(PermanentError):
+    """Nobody waits for what the dead letter is about: its photo has gone on, or was deleted."""
+
+    code = "dead_letter_obsolete"
+    http_status = 409
+
+
+class NotReplayableError(PermanentError):
+    """Nothing can be made of the dead letter; it can only be discarded."""
+
+    code = "not_replayable"
+    http_status = 409
 
 
 class BadInputError(PermanentError):

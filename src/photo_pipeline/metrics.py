@@ -74,6 +74,12 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        self.dead_letters = Counter(
+            "photo_dead_letters",
+            "Dead letters filed, by stage (or queue of a subscriber) and code.",
+            ["stage", "code"],
+            registry=self.registry,
+        )
         self.reconciled = Counter(
             "photo_reconciled",
             "What reconcile has put right: dispatch, erase, lost (message), orphan, stale (file).",

@@ -21,6 +21,7 @@ from photo_pipeline.metrics import Metrics
 from photo_pipeline.settings import Settings
 from photo_pipeline.stages import load
 from photo_pipeline.storage.blobs import Blobs, open_blobs
+from photo_pipeline.storage.dead_letters import MongoDeadLetters
 from photo_pipeline.storage.deliveries import MongoDeliveries
 from photo_pipeline.storage.idempotency import MongoIdempotencyKeys
 from photo_pipeline.storage.mongo import check, open_database
@@ -36,6 +37,7 @@ class Shared:
     blobs: Blobs
     deliveries: MongoDeliveries
     idempotency: MongoIdempotencyKeys
+    dead_letters: MongoDeadLetters
     publisher: Publisher
     names: Names
     topology: Topology
@@ -74,6 +76,7 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
             blobs=blobs,
             deliveries=MongoDeliveries(database),
             idempotency=MongoIdempotencyKeys(database),
+            dead_letters=MongoDeadLetters(database),
             publisher=publisher,
             names=names,
             topology=topology,

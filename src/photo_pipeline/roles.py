@@ -16,10 +16,13 @@ from photo_pipeline.api.limits import Limits
 from photo_pipeline.api.rates import Rates
 from photo_pipeline.broker.connection import Link
 from photo_pipeline.broker.consume import consuming
+from photo_pipeline.broker.deadqueue import DeadQueues
 from photo_pipeline.broker.deliveries import Handler
 from photo_pipeline.broker.deliveries import Limits as DeliveryLimits
 from photo_pipeline.broker.inspect import count, looking
 from photo_pipeline.broker.listen import listening
+from photo_pipeline.broker.trial import ask
+from photo_pipeline.domain.casefile import case_id
 from photo_pipeline.domain.pipeline import PIPELINE, SUBSCRIBERS
 from photo_pipeline.errors import SettingsError
 from photo_pipeline.imaging.opening import limit_pixels
@@ -32,6 +35,7 @@ from photo_pipeline.worker.debts import EVERY_S as DEBTS_EVERY_S
 from photo_pipeline.worker.debts import pay_debts
 from photo_pipeline.worker.executor import sandbox
 from photo_pipeline.worker.failures import Failures
+from photo_pipeline.worker.filing import PREFETCH, Filing
 from photo_pipeline.worker.lost import EVERY_S as LOST_EVERY_S
 from photo_pipeline.worker.lost import Search, put_back
 from photo_pipeline.worker.reconcile import Chore, reconcile
@@ -39,9 +43,12 @@ from photo_pipeline.worker.recorder import Recorder
 from photo_pipeline.worker.subscriber import SubscriberConsumer
 from photo_pipeline.worker.sweep import EVERY_S as SWEEP_EVERY_S
 from photo_pipeline.worker.sweep import sweeping
+from photo_pipeline.worker.trial import Trials
 
 log = structlog.get_logger()
 
+
+TRIAL_MARGIN_S: Final = 5.0  # beside the stage's own time limit: to be fetched, and to load
 
 Address = str | None
 Role = Callable[[Shared], AbstractAsyncContextManager[Address]]
@@ -68,6 +75,9 @@ async def api_role(shared: Shared) -> AsyncIterator[Address]:
                     photos=shared.photos,
                     blobs=shared.blobs,
                     idempotency=shared.idempotency,
+                    dead_letters=shared.dead_letters,
+                    take_out=DeadQueues(settings.broker.amqp_url, shared.names, case_id).take_out,
+                    ask_worker=partial(ask, settings.broker.amqp_url, shared.names),
                     publisher=shared.publisher,
                     feed=feed,
                     hub=hub,
@@ -81,6 +91,7 @@ async def api_role(shared: Shared) -> AsyncIterator[Address]:
                         pixels=settings.work.max_pixels,
                         uploads=settings.http.max_uploads,
                         reserve_bytes=settings.http.storage_reserve_bytes,
+                        trial_s=settings.work.stage_timeout_s + TRIAL_MARGIN_S,
                     ),
                     health=shared.health,
                     metrics=shared.metrics,
@@ -123,7 +134,7 @@ async def stage_role(name: str, shared: Shared) -> AsyncIterator[Address]:
             shared,
             name,
             shared.names.stage_queue(name),
-            consumer,
+            Trials(consumer=consumer, photos=shared.photos, publisher=shared.publisher),
             prefetch=settings.work.concurrency,
         ):
             yield None
@@ -149,6 +160,7 @@ async def subscriber_role(name: str, shared: Shared) -> AsyncIterator[Address]:
             handle=handle,
             publisher=shared.publisher,
             metrics=shared.metrics,
+            worker=shared.worker,
             retry_delays_s=settings.broker.retry_delays_s,
         )
         async with _taking_from(shared, name, queue, consumer, prefetch=prefetch):
@@ -181,11 +193,13 @@ async def _taking_from(
 async def reconcile_role(shared: Shared) -> AsyncIterator[Address]:
     """Put right what was left half done."""
     stop = asyncio.Event()
-    indexed = (shared.photos, shared.deliveries, shared.idempotency)
+    indexed = (shared.photos, shared.deliveries, shared.idempotency, shared.dead_letters)
     url, name = shared.settings.broker.amqp_url, f"reconcile@{shared.worker}"
+    filing = Filing(dead_letters=shared.dead_letters, photos=shared.photos, metrics=shared.metrics)
     # Should the loop die, the group ends the block, and with it the process: nobody would
     # notice a reconcile that only looks alive.
     async with (
+        _taking_from(shared, "filing", shared.names.dead_files, filing, prefetch=PREFETCH),
         looking(url, name=name, topology=shared.topology) as link,
         asyncio.TaskGroup() as group,
     ):

@@ -91,7 +91,24 @@ CASES = [
     Case(200, "/readyz"),
     Case(200, "/metrics"),
     Case(200, "/metrics", {"Accept": "application/openmetrics-text"}),
+    Case(200, "/dead?limit=1&state=any"),
+    Case(400, "/dead?limit=0"),
+    Case(400, "/dead?state=lost"),
+    Case(400, "/dead?cursor=lost"),
+    Case(200, "/dead/{letter}"),
+    Case(404, "/dead/nothing"),
+    Case(400, "/dead/replay", method="POST", body=b"[]"),
+    Case(413, "/dead/replay", method="POST", body=bytes(10_000)),
+    Case(404, "/dead/replay", method="POST", body=b'{"fingerprint": "no", "dry_run": true}'),
+    Case(503, "/dead/replay", method="POST", body=b'{"dry_run": true}'),
+    Case(404, "/dead/nothing/replay", method="POST"),
+    Case(404, "/dead/nothing", method="DELETE"),
     Case(202, RERUN, method="POST", body=b"{}"),  # at the end: it is queued from here on
+    Case(202, "/dead/{letter}/replay", method="POST"),  # and so is the one that had failed
+    Case(409, "/dead/{letter}/replay", method="POST"),
+    Case(409, "/dead/replay", method="POST", body=b'{"dry_run": true}'),
+    Case(202, "/dead/replay", method="POST"),
+    Case(200, "/dead/{obsolete}", method="DELETE"),
 ]
 
 UPLOADS: list[tuple[int, bytes, Mapping[str, str]]] = [
@@ -106,10 +123,19 @@ UPLOADS: list[tuple[int, bytes, Mapping[str, str]]] = [
 async def test_every_answer_that_is_promised_is_given(fleet: Fleet, space: Space) -> None:
     contract = http_contract()
     contract.seen.clear()
-    api = await fleet.start_api("api,workers", environment={"PHOTO_MAX_UPLOAD_BYTES": "200000"})
+    api = await fleet.start_api(
+        "api,workers,reconcile", environment={"PHOTO_MAX_UPLOAD_BYTES": "200000"}
+    )
     ids = {"done": await fleet.upload(api, PHOTO), "failed": await _truncated(fleet, api)}
+    gone = await _truncated(fleet, api)
     assert (await fleet.outcome(api, ids["done"]))["status"] == "done"
     assert (await fleet.outcome(api, ids["failed"]))["status"] == "failed"
+    letters = await until(lambda: _letters(fleet, api, 2))
+    assert letters is not None
+    ids |= {"letter": letters[ids["failed"]], "obsolete": letters[gone]}
+    await _ask(fleet, api, Case(202, f"/photos/{gone}", method="DELETE"), ids)
+    dry_run = Case(200, "/dead/replay", method="POST", body=b'{"dry_run": true}')
+    await _ask(fleet, api, dry_run, ids)
     mine = {"X-Request-ID": "mine"}
     async with fleet.http.ws_connect(f"{api.url}/ws/{ids['done']}", headers=mine) as socket:
         assert socket._response.headers["X-Request-ID"] == "mine"
@@ -134,6 +160,13 @@ async def _ask(fleet: Fleet, api: RoleProcess, case: Case, ids: Mapping[str, str
     url = f"{api.url}{case.path.format(**ids)}"
     async with fleet.http.request(case.method, url, headers=case.headers, data=case.body) as answer:
         assert answer.status == case.status, (case, await answer.text(errors="replace"))
+
+
+async def _letters(fleet: Fleet, api: RoleProcess, count: int) -> dict[str, str] | None:
+    """Return the ids of the dead letters by photo, once there are *count*."""
+    async with fleet.http.get(f"{api.url}/dead") as answer:
+        items = (await answer.json())["items"]
+    return {each["photo_id"]: each["id"] for each in items} if len(items) == count else None
 
 
 async def _upload(fleet: Fleet, api: RoleProcess, content: bytes, fields: Mapping[str, str]) -> int:
@@ -164,7 +197,9 @@ async def _without_the_database(fleet: Fleet) -> None:
 
     await until(listening)
     paths = ("/status/a", "/photos/a/original", "/photos/a/640", "/ws/a", "/readyz", "/photos")
-    cases = [Case(503, path) for path in (*paths, "/events/a", "/queues")]
+    cases = [Case(503, path) for path in (*paths, "/events/a", "/queues", "/dead", "/dead/a")]
+    cases += [Case(503, path, method="POST") for path in ("/dead/replay", "/dead/a/replay")]
+    cases += [Case(503, "/dead/a", method="DELETE")]
     cases += [Case(503, "/photos/a", method="DELETE")]
     cases += [Case(503, "/photos/a/reprocess", method="POST")]
     asked = asyncio.gather(*(_ask(fleet, api, case, {}) for case in cases))

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from aio_pika.abc import AbstractIncomingMessage
 from photo_pipeline.broker.deliveries import Delivery
 from photo_pipeline.broker.publisher import Publisher, open_publisher
 from photo_pipeline.broker.topology import Names, Topology
-from photo_pipeline.domain.messages import OutcomeEvent, WorkMessage
+from photo_pipeline.broker.trial import ask
+from photo_pipeline.domain.messages import OutcomeEvent, TrialMessage, WorkMessage
+from photo_pipeline.domain.photo import utc_now
 from photo_pipeline.errors import BlobUnavailableError, MissingBlobError
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.settings import Settings
@@ -52,6 +55,7 @@ async def test_everything_that_travels_is_in_the_contract(
         await _let_the_broker_give_up(url, names, publisher, work)
         await fleet.start("workers,subscribers")
         await _succeed_and_fail(fleet, api, tmp_path)
+        await _try_out(url, names, work)
         event = OutcomeEvent.decode(_first(captured, names.outcomes).body)
         await _let_a_subscriber_fail(publisher, names, event)
         await _send_what_cannot_be_parsed(url, names)
@@ -59,10 +63,12 @@ async def test_everything_that_travels_is_in_the_contract(
     assert {contract.kind_of(message) for message in captured} == contract.kinds()
     for schema, told in (
         ("WorkMessage", "crashes"),
+        ("TrialMessage", "answer_before"),
         ("StatusEvent", "worker"),
         ("OutcomeEvent", "event_id"),
         ("Headers", "traceparent"),
         ("DeadLetterHeaders", "x-worker"),
+        ("DeadLetterHeaders", "x-error-frames"),
     ):
         silent = _silent_about(contract, schema, told)
         with pytest.raises(AssertionError, match=told):
@@ -125,6 +131,13 @@ async def _succeed_and_fail(fleet: Fleet, api: RoleProcess, tmp_path: Path) -> N
     assert [document["status"] for document in documents] == ["done", "failed"]
 
 
+async def _try_out(url: str, names: Names, work: WorkMessage) -> None:
+    trial = TrialMessage(
+        photo_id=work.photo_id, stage="resize", answer_before=utc_now() + timedelta(seconds=30)
+    )
+    assert (await ask(url, names, trial, TRACE)).error is None
+
+
 async def _let_a_subscriber_fail(publisher: Publisher, names: Names, event: OutcomeEvent) -> None:
     failures: list[Exception] = [BlobUnavailableError("full"), MissingBlobError("gone")]
 
@@ -137,6 +150,7 @@ async def _let_a_subscriber_fail(publisher: Publisher, names: Names, event: Outc
         handle=handle,
         publisher=publisher,
         metrics=Metrics(),
+        worker="worker-1",
         retry_delays_s=(0.2,),
     )
     delivery = Delivery(

@@ -12,19 +12,34 @@ from photo_pipeline.api.rates import Rates
 from photo_pipeline.broker.inspect import QueueCount
 from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.broker.topology import Names, Topology
+from photo_pipeline.domain.messages import TrialAnswer
 from photo_pipeline.domain.planning import Plans
 from photo_pipeline.domain.preset import make_presets
+from photo_pipeline.errors import TrialUnansweredError
 from photo_pipeline.health import Health
+from support.casefiles import FakeDeadLetters
 from support.fakes import FakeIdempotencyKeys
 from support.pipeline import STAGES, World
 from support.processes import SAMPLES
 
 PHOTO = (SAMPLES / "cat-small.jpg").read_bytes()
-LIMITS = Limits(upload_bytes=100_000, pixels=1_000_000, uploads=3, reserve_bytes=1_000_000)
+LIMITS = Limits(
+    upload_bytes=100_000, pixels=1_000_000, uploads=3, reserve_bytes=1_000_000, trial_s=1
+)
+    upload_bytes=100_000, pixels=1_000_000, uploads=3, reserve_bytes=1_000_000, trial_s=1
+)
 
 
 async def _no_counts(_: object) -> dict[str, QueueCount]:
     return {}
+
+
+async def _nothing_there(*_: object) -> int:
+    return 0
+
+
+async def _no_answer(*_: object) -> TrialAnswer:
+    raise TrialUnansweredError
 
 
 def api_over(world: World, keys: FakeIdempotencyKeys | None = None) -> web.Application:
@@ -33,6 +48,9 @@ def api_over(world: World, keys: FakeIdempotencyKeys | None = None) -> web.Appli
         Parts(
             photos=world.photos,
             blobs=world.blobs,
+            dead_letters=FakeDeadLetters(),
+            take_out=_nothing_there,
+            ask_worker=_no_answer,
             idempotency=keys or FakeIdempotencyKeys(world.scissors),
             publisher=cast("Publisher", world.publisher),
             feed=Feed(),

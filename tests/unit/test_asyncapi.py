@@ -123,14 +123,16 @@ def test_a_prefix_shows_in_the_addresses_and_not_in_the_ids() -> None:
 
 def test_tells_what_each_kind_of_channel_carries(document: dict[str, Any]) -> None:
     carried = {name: sorted(c["messages"]) for name, c in document["channels"].items()}
-    assert carried["exchange.photos"] == ["repeatedOutcome", "work"]
+    assert carried["exchange.photos"] == ["repeatedOutcome", "trial", "work"]
     assert carried["exchange.photos.dead"] == ["deadOutcome", "deadWork", "malformed"]
+    assert carried["queue.photos.dead.files"] == carried["exchange.photos.dead"]
+    assert carried["queue.trial.answer"] == ["trialAnswer"]
     assert carried["exchange.processed_images"] == ["outcome"]
     assert carried["exchange.photo_events"] == carried["queue.feed"] == ["status"]
     assert carried["exchange.photos.retry.0.5"] == ["repeatedOutcome", "work"]
     assert carried["queue.photos.retry.0.5"] == ["repeatedOutcome", "work"]
     for stage in PIPELINE:
-        assert carried[f"queue.{stage}"] == ["work"]
+        assert carried[f"queue.{stage}"] == ["trial", "work"]
         assert carried[f"queue.{stage}.dead"] == ["deadWork", "malformed"]
     for name in SUBSCRIBERS:
         queue = f"queue.processed_images.{name}"

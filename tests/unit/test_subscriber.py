@@ -74,6 +74,7 @@ def consumer(sent: Sent, recipient: Recipient) -> SubscriberConsumer:
         handle=recipient,
         publisher=cast("Publisher", sent),
         metrics=Metrics(),
+        worker="worker-1",
         retry_delays_s=(1.0, 2.0),
     )
 

@@ -48,6 +48,7 @@ def test_queues() -> None:
         "detect": _work("detect"),
         **{key: _work(key) for key in SUBSCRIBER_KEYS},
         **{f"{key}.dead": dead for key in (*PIPELINE, *SUBSCRIBER_KEYS)},
+        "photos.dead.files": dead,
         **{
             f"photos.retry.{delay}": {
                 **SAFE,
@@ -74,6 +75,7 @@ def test_bindings() -> None:
         "watermark.dead": [("photos.dead", "watermark")],
         "detect.dead": [("photos.dead", "detect")],
         **{f"{key}.dead": [("photos.dead", key)] for key in SUBSCRIBER_KEYS},
+        "photos.dead.files": [("photos.dead", key) for key in (*PIPELINE, *SUBSCRIBER_KEYS)],
     }
 
 

@@ -25,6 +25,7 @@ from photo_pipeline.domain.planning import Plans
 from photo_pipeline.health import Health
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.storage.blobs import Blobs
+from photo_pipeline.storage.dead_letters import DeadLetters
 from photo_pipeline.storage.idempotency import IdempotencyKeys
 from photo_pipeline.storage.photos import Photos
 
@@ -40,6 +41,9 @@ class Parts:
     photos: Photos
     blobs: Blobs
     idempotency: IdempotencyKeys
+    dead_letters: DeadLetters
+    take_out: keys.TakeOut
+    ask_worker: keys.AskWorker
     publisher: Publisher
     feed: Feed
     hub: Hub
@@ -60,6 +64,9 @@ def make_app(parts: Parts) -> web.Application:
     app[keys.BLOBS] = parts.blobs
     app[keys.IDEMPOTENCY] = parts.idempotency
     app[keys.DOOR] = Door(parts.limits, parts.blobs)
+    app[keys.DEAD_LETTERS] = parts.dead_letters
+    app[keys.TAKE_OUT] = parts.take_out
+    app[keys.ASK_WORKER] = parts.ask_worker
     app[keys.PUBLISHER] = parts.publisher
     app[keys.FEED] = parts.feed
     app[keys.HUB] = parts.hub

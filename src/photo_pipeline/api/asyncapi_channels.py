@@ -19,6 +19,8 @@ from photo_pipeline.api.asyncapi_messages import (
     SNAPSHOT_OF_ALL_FRAME,
     STATUS,
     STATUS_FRAME,
+    TRIAL,
+    TRIAL_ANSWER,
     WORK,
     Json,
     Message,
@@ -30,6 +32,7 @@ from photo_pipeline.domain.pipeline import SUBSCRIBERS
 BROKER: Final = "rabbitmq"
 API: Final = "api"
 FEED_QUEUE: Final = "feed"
+ANSWER_QUEUE: Final = "trial.answer"
 _WS_BINDING: Final = {"bindingVersion": "0.1.0"}
 _SWITCHING: Final = "101"  # the status with which an HTTP connection becomes a WebSocket
 
@@ -47,7 +50,7 @@ def carried(names: Names, exchange: str, key: str) -> tuple[Message, ...]:
     """Return what *exchange* may bring to a queue that is bound under *key*."""
     to_subscriber = key in {names.subscriber_key(each) for each in SUBSCRIBERS}
     if exchange == names.work:
-        return (REPEATED_OUTCOME,) if to_subscriber else (WORK,)
+        return (REPEATED_OUTCOME,) if to_subscriber else (WORK, TRIAL)
     if exchange == names.dead:
         return (DEAD_OUTCOME if to_subscriber else DEAD_WORK, MALFORMED)
     if exchange == names.outcomes:
@@ -73,6 +76,7 @@ def broker_channels(names: Names, topology: Topology) -> list[Channel]:
         *(_exchange(names, topology, exchange) for exchange in topology.exchanges),
         *(_queue(names, queue) for queue in topology.queues),
         _feed_queue(names),
+        _answer_queue(names),
     ]
 
 
@@ -152,6 +156,24 @@ def _feed_queue(names: Names) -> Channel:
     }
     messages = carried(names, names.status, "#")
     return Channel(queue_id(names, FEED_QUEUE), _on(BROKER, described, messages), messages)
+
+
+def _answer_queue(names: Names) -> Channel:
+    described: Json = {
+        "title": "The answer to one trial",
+        "description": "RabbitMQ names the queue, which ends with the connection of who asked; "
+        "the trial's property `reply_to` tells it, and the default exchange leads there.",
+        "address": None,
+        "bindings": {
+            "amqp": {
+                "is": "queue",
+                "queue": {"durable": False, "exclusive": True, "autoDelete": True},
+                **AMQP_BINDING,
+            }
+        },
+    }
+    messages = (TRIAL_ANSWER,)
+    return Channel(queue_id(names, ANSWER_QUEUE), _on(BROKER, described, messages), messages)
 
 
 def stream_channels() -> list[Channel]:

@@ -15,7 +15,13 @@ from photo_pipeline.domain.headers import (
     Headers,
     RepeatHeaders,
 )
-from photo_pipeline.domain.messages import OutcomeEvent, StatusEvent, WorkMessage
+from photo_pipeline.domain.messages import (
+    OutcomeEvent,
+    StatusEvent,
+    TrialAnswer,
+    TrialMessage,
+    WorkMessage,
+)
 from photo_pipeline.errors import MalformedMessageError
 
 Json = dict[str, Any]
@@ -41,6 +47,15 @@ WORK: Final = Message(
     summary="A photo that waits for a stage, with its routing slip.",
     payload=WorkMessage,
     headers=(Headers,),
+)
+TRIAL: Final = Message(
+    name="trial",
+    summary="The wish to try a photo out: `reply_to` names the queue for the answer.",
+    payload=TrialMessage,
+    headers=(Headers,),
+)
+TRIAL_ANSWER: Final = Message(
+    name="trialAnswer", summary="How a trial went; nothing was kept.", payload=TrialAnswer
 )
 OUTCOME: Final = Message(
     name="outcome",
@@ -91,7 +106,7 @@ STATUS_FRAME: Final = Message(
 )
 
 MESSAGES: Final = (
-    *(WORK, OUTCOME, REPEATED_OUTCOME, STATUS),
+    *(WORK, TRIAL, TRIAL_ANSWER, OUTCOME, REPEATED_OUTCOME, STATUS),
     *(DEAD_WORK, DEAD_OUTCOME, MALFORMED),
     *(SNAPSHOT_FRAME, SNAPSHOT_OF_ALL_FRAME, STATUS_FRAME),
 )

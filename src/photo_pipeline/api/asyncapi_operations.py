@@ -4,7 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from photo_pipeline.api.asyncapi_channels import FEED_QUEUE, Channel, exchange_id, queue_id
+from photo_pipeline.api.asyncapi_channels import (
+    ANSWER_QUEUE,
+    FEED_QUEUE,
+    Channel,
+    exchange_id,
+    queue_id,
+)
 from photo_pipeline.api.asyncapi_messages import (
     AMQP_BINDING,
     DEAD_OUTCOME,
@@ -13,6 +19,8 @@ from photo_pipeline.api.asyncapi_messages import (
     OUTCOME,
     REPEATED_OUTCOME,
     STATUS,
+    TRIAL,
+    TRIAL_ANSWER,
     WORK,
     Json,
     Message,
@@ -41,6 +49,7 @@ def operations(names: Names, topology: Topology, streams: list[Channel]) -> Json
     found = (
         *_of_api(names, streams),
         _send(names, _RECONCILE, names.work, WORK),
+        _receive(names, _RECONCILE, names.dead_files, DEAD_WORK, DEAD_OUTCOME, MALFORMED),
         *(each for stage in PIPELINE for each in _of_stage(names, topology, stage)),
         *(each for name in SUBSCRIBERS for each in _of_subscriber(names, topology, name)),
     )
@@ -48,7 +57,8 @@ def operations(names: Names, topology: Topology, streams: list[Channel]) -> Json
 
 
 def _of_api(names: Names, streams: list[Channel]) -> Iterator[_Operation]:
-    yield _send(names, _API, names.work, WORK)
+    yield _send(names, _API, names.work, WORK, TRIAL, REPEATED_OUTCOME)
+    yield _receive(names, _API, ANSWER_QUEUE, TRIAL_ANSWER, ack=False)
     yield _send(names, _API, names.status, STATUS)
     # Hints only: what is lost with the connection is read from the status document.
     yield _receive(names, _API, FEED_QUEUE, STATUS, ack=False)
@@ -57,7 +67,8 @@ def _of_api(names: Names, streams: list[Channel]) -> Iterator[_Operation]:
 
 
 def _of_stage(names: Names, topology: Topology, stage: str) -> Iterator[_Operation]:
-    yield _receive(names, stage, names.stage_queue(stage), WORK)
+    yield _receive(names, stage, names.stage_queue(stage), WORK, TRIAL)
+    yield _Operation(stage, "send", queue_id(names, ANSWER_QUEUE), (TRIAL_ANSWER,), {})
     if stage != PIPELINE[-1]:
         yield _send(names, stage, names.work, WORK)
     yield _send(names, stage, names.outcomes, OUTCOME)

@@ -7,6 +7,7 @@ from openapi_pydantic import Info, License, OpenAPI, PathItem, Paths, Server, Ta
 from openapi_pydantic.util import construct_open_api_with_schema_class
 
 from photo_pipeline import __version__
+from photo_pipeline.api import openapi_dead
 from photo_pipeline.api import openapi_parts as parts
 from photo_pipeline.api.middleware import REQUEST_ID
 from photo_pipeline.api.openapi_actions import DELETE, REPROCESS
@@ -32,6 +33,10 @@ _PATHS: Final[Paths] = {
     "/ws/{id}": PathItem(get=STREAM),
     "/events/{id}": PathItem(get=EVENTS),
     "/queues": PathItem(get=QUEUES),
+    "/dead": PathItem(get=openapi_dead.LIST),
+    "/dead/{id}": PathItem(get=openapi_dead.GET, delete=openapi_dead.DISCARD),
+    "/dead/{id}/replay": PathItem(post=openapi_dead.REPLAY),
+    "/dead/replay": PathItem(post=openapi_dead.REPLAY_GROUP),
     "/healthz": PathItem(get=HEALTHZ),
     "/readyz": PathItem(get=READYZ),
     "/metrics": PathItem(get=METRICS),

@@ -6,10 +6,11 @@ from openapi_pydantic import Example, MediaType, RequestBody
 
 from photo_pipeline import errors
 from photo_pipeline.api import openapi_parts as parts
+from photo_pipeline.api.body import BODY_BYTES
 from photo_pipeline.api.openapi_examples import ACCEPTED, DELETED, PHOTO_ID
 from photo_pipeline.api.openapi_parts import answer, header
 from photo_pipeline.api.removal import Deleted
-from photo_pipeline.api.reprocess import BODY_BYTES, ReprocessBody
+from photo_pipeline.api.reprocess import ReprocessBody
 from photo_pipeline.api.uploads import Accepted
 
 DELETE: Final = parts.operation(

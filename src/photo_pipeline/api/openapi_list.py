@@ -8,7 +8,8 @@ from photo_pipeline import errors
 from photo_pipeline.api import openapi_parts as parts
 from photo_pipeline.api.openapi_examples import PAGE, PHOTO_ID
 from photo_pipeline.api.openapi_parts import answer, header, in_query
-from photo_pipeline.api.photos import DEFAULT_PAGE, LONGEST_PAGE, PhotoPage
+from photo_pipeline.api.paging import DEFAULT_PAGE, LONGEST_PAGE
+from photo_pipeline.api.photos import PhotoPage
 from photo_pipeline.domain.status import PhotoStatus
 
 LIST: Final = parts.operation(

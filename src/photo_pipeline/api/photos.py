@@ -3,7 +3,6 @@
 import asyncio
 import re
 from typing import Final
-from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 from aiohttp.helpers import ETAG_ANY, ETag
@@ -12,6 +11,7 @@ from pydantic import BaseModel
 from photo_pipeline.api import keys
 from photo_pipeline.api.everything import LISTED
 from photo_pipeline.api.following import next_look
+from photo_pipeline.api.paging import page_headers, page_limit
 from photo_pipeline.api.problems import json_response
 from photo_pipeline.domain.document import status_document
 from photo_pipeline.domain.photo import Photo
@@ -23,10 +23,7 @@ from photo_pipeline.storage.photos import Selection
 STOP_CHECK_S: Final = 1.0  # how late a long poll notices that this replica is stopping
 LONGEST_WAIT_S: Final = 60.0  # below the idle timeout of usual proxies
 _SECONDS: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,9})?")
-DEFAULT_PAGE: Final = 50
-LONGEST_PAGE: Final = 200
 _PHOTO_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_NUMBER: Final = re.compile(r"[0-9]{1,4}")
 
 
 async def get_status(request: web.Request) -> web.Response:
@@ -74,7 +71,7 @@ class PhotoPage(BaseModel):
 
 async def get_photos(request: web.Request) -> web.Response:
     """Answer a page of photos, newest first; deleted ones only when asked for by status."""
-    limit = _limit(request)
+    limit = page_limit(request)
     selection = Selection(
         statuses=_statuses(request), stage=_stage(request), before=_cursor(request)
     )
@@ -82,19 +79,7 @@ async def get_photos(request: web.Request) -> web.Response:
     shown = found[:limit]
     cursor = shown[-1].id if len(found) > limit else None
     page = PhotoPage(items=[summary(photo) for photo in shown], next_cursor=cursor)
-    headers = {hdrs.CACHE_CONTROL: "no-cache"}
-    if cursor is not None:
-        query = urlencode({**request.query, "cursor": cursor})
-        headers[hdrs.LINK] = f'</photos?{query}>; rel="next"'  # RFC 8288
-    return json_response(page, headers=headers)
-
-
-def _limit(request: web.Request) -> int:
-    value = request.query.get("limit", str(DEFAULT_PAGE))
-    limit = int(value) if _NUMBER.fullmatch(value) else 0
-    if not 1 <= limit <= LONGEST_PAGE:
-        raise InvalidRequestError(f"limit must be a number, 1 to {LONGEST_PAGE}")
-    return limit
+    return json_response(page, headers=page_headers(request, "/photos", cursor))
 
 
 def _statuses(request: web.Request) -> tuple[PhotoStatus, ...]:

@@ -1,25 +1,18 @@
 """``POST /photos/{id}/reprocess``: another run of a photo that has reached its end."""
 
-from typing import Final
-
 import structlog
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from photo_pipeline.api import keys
+from photo_pipeline.api.body import read_body
 from photo_pipeline.api.uploads import accepted, send_on_its_way
 from photo_pipeline.domain.photo import Photo, utc_now
 from photo_pipeline.domain.preset import Preset
 from photo_pipeline.domain.rerun import rerun
-from photo_pipeline.errors import (
-    BodyTooLargeError,
-    InvalidRequestError,
-    UnknownPresetError,
-)
+from photo_pipeline.errors import UnknownPresetError
 
 log = structlog.get_logger()
-
-BODY_BYTES: Final = 4096  # two short names
 
 
 class ReprocessBody(BaseModel):
@@ -33,7 +26,7 @@ class ReprocessBody(BaseModel):
 
 async def post_reprocess(request: web.Request) -> web.Response:
     """Begin another run; what its recipe does not change is not made again."""
-    wanted = await _read(request)
+    wanted = await read_body(request, ReprocessBody)
     app = request.app
     photo = await app[keys.PHOTOS].get(request.match_info["id"])
     applied = False
@@ -50,24 +43,6 @@ async def post_reprocess(request: web.Request) -> web.Response:
     log.info("photo.requeued", photo_id=photo.id, run=photo.run, preset=photo.preset.name)
     send_on_its_way(app, photo)
     return accepted(photo.id, photo.filename)
-
-
-async def _read(request: web.Request) -> ReprocessBody:
-    body = await request.content.read(BODY_BYTES + 1)
-    while len(body) <= BODY_BYTES and (more := await request.content.read(BODY_BYTES)):
-        body += more
-    if len(body) > BODY_BYTES:
-        raise BodyTooLargeError(f"the body has more than {BODY_BYTES} bytes")
-    if not body.strip():
-        return ReprocessBody()
-    try:
-        return ReprocessBody.model_validate_json(body)
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}"
-            for e in error.errors(include_url=False)
-        )
-        raise InvalidRequestError(f"not a reprocess request: {faults}") from error
 
 
 def _preset(request: web.Request, photo: Photo, name: str | None) -> Preset:

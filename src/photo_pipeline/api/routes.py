@@ -1,8 +1,16 @@
 """The table of routes: every one with its handler, in one place."""
 
+from typing import Final
+
 from aiohttp import web
 
 from photo_pipeline.api.bytes import get_original, get_rendition
+from photo_pipeline.api.dead import get_dead, get_dead_letter
+from photo_pipeline.api.dead_replay import (
+    delete_dead_letter,
+    post_replay,
+    post_replay_group,
+)
 from photo_pipeline.api.docs import docs_routes
 from photo_pipeline.api.health import health_routes
 from photo_pipeline.api.photos import get_photos, get_status
@@ -14,6 +22,9 @@ from photo_pipeline.api.sse import get_events
 from photo_pipeline.api.stream import get_stream, get_stream_of_all
 from photo_pipeline.api.uploads import post_upload
 from photo_pipeline.metrics import Metrics
+
+# Not what is a call of its own, or that would seem to take GET and DELETE.
+_DEAD_LETTER: Final = "/dead/{id:(?!replay(?:/|$))[^/]+}"
 
 
 def routes(metrics: Metrics) -> list[web.RouteDef]:
@@ -31,6 +42,11 @@ def routes(metrics: Metrics) -> list[web.RouteDef]:
         web.get("/ws/{id}", get_stream, allow_head=False),
         web.get("/events/{id}", get_events, allow_head=False),
         web.get("/queues", get_queues),
+        web.get("/dead", get_dead),
+        web.post("/dead/replay", post_replay_group),
+        web.get(_DEAD_LETTER, get_dead_letter),
+        web.delete(_DEAD_LETTER, delete_dead_letter),
+        web.post("/dead/{id}/replay", post_replay),
         *health_routes(metrics),
         *docs_routes(),
     ]

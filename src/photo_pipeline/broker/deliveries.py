@@ -37,6 +37,8 @@ class Delivery:
     message_id: str | None
     correlation_id: str | None
     redelivered: bool
+    routing_key: str = ""
+    reply_to: str | None = None
 
 
 Handler = Callable[[Delivery], Awaitable[Verdict]]
@@ -86,6 +88,8 @@ class Deliveries:
             message_id=message.message_id,
             correlation_id=message.correlation_id,
             redelivered=bool(message.redelivered),
+            routing_key=message.routing_key or "",
+            reply_to=message.reply_to,
         )
         verdict = await self._until_handled(delivery, message.channel)
         try:

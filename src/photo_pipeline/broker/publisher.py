@@ -15,7 +15,7 @@ from aio_pika.exceptions import PublishError
 from photo_pipeline import __version__
 from photo_pipeline.broker.connection import Link, open_link, translated
 from photo_pipeline.broker.topology import Names, Topology, declare
-from photo_pipeline.domain.messages import OutcomeEvent, StatusEvent, WorkMessage
+from photo_pipeline.domain.messages import OutcomeEvent, StatusEvent, TrialAnswer, WorkMessage
 from photo_pipeline.errors import BrokerUnavailableError, UnroutableError
 
 log = structlog.get_logger()
@@ -75,8 +75,15 @@ class Publisher:
         headers: Headers,
     ) -> None:
         """Bring *body* back to the queue bound under *key* after *delay_s* seconds."""
-        message = _message(body, message_id=message_id, correlation_id=photo_id, headers=headers)
+        message = as_message(body, message_id=message_id, correlation_id=photo_id, headers=headers)
         await self._patiently(self._names.retry(delay_s), key, message)
+
+    async def resend(
+        self, body: bytes, *, key: str, message_id: str, photo_id: str | None, headers: Headers
+    ) -> None:
+        """Bring *body* back to the queue bound under *key*, at once."""
+        message = as_message(body, message_id=message_id, correlation_id=photo_id, headers=headers)
+        await self._patiently(self._names.work, key, message)
 
     async def bury(
         self,
@@ -88,12 +95,12 @@ class Publisher:
         headers: Headers,
     ) -> None:
         """Send *body*, parseable or not, to the dead letters of *key* with its reason."""
-        message = _message(body, message_id=message_id, correlation_id=photo_id, headers=headers)
+        message = as_message(body, message_id=message_id, correlation_id=photo_id, headers=headers)
         await self._patiently(self._names.dead, key, message)
 
     async def outcome(self, event: OutcomeEvent, *, traceparent: str) -> None:
         """Tell every subscriber. Nobody being bound is no error."""
-        message = _message(
+        message = as_message(
             event.encode(),
             message_id=event.event_id,
             correlation_id=event.photo_id,
@@ -103,7 +110,7 @@ class Publisher:
 
     async def status(self, event: StatusEvent, *, traceparent: str) -> None:
         """Hint that a photo has changed. Tried once and never raises: readers look anyway."""
-        message = _message(
+        message = as_message(
             event.encode(),
             message_id=f"{event.photo_id}:{event.revision}",
             correlation_id=event.photo_id,
@@ -113,6 +120,18 @@ class Publisher:
             await self._once(self._names.status, event.photo_id, message, mandatory=False)
         except (BrokerUnavailableError, UnroutableError) as error:
             log.debug("status.hint_lost", error=str(error))
+
+    async def reply(self, answer: TrialAnswer, *, to: str, traceparent: str) -> None:
+        """Answer whoever asked. Tried once and never raises: by now it may have gone."""
+        message = as_message(
+            answer.encode(),
+            correlation_id=answer.photo_id,
+            headers={"traceparent": traceparent},
+        )
+        try:
+            await self._once("", to, message, mandatory=False)
+        except (BrokerUnavailableError, UnroutableError) as error:
+            log.warning("trial.not_answered", error=str(error))
 
     async def check(self) -> None:
         """Raise BrokerUnavailableError unless connected."""
@@ -158,7 +177,11 @@ class Publisher:
     async def _once(self, exchange: str, key: str, message: Message, *, mandatory: bool) -> None:
         with translated():
             channel = await self._link.unblocked_channel(timeout_s=CHANNEL_TIMEOUT_S)
-            target = await channel.get_exchange(exchange, ensure=False)
+            target = (
+                await channel.get_exchange(exchange, ensure=False)
+                if exchange
+                else channel.default_exchange
+            )
             try:
                 await target.publish(message, key, mandatory=mandatory, timeout=CONFIRM_TIMEOUT_S)
             except PublishError as error:
@@ -166,7 +189,7 @@ class Publisher:
 
 
 def _work_properties(message: WorkMessage, traceparent: str) -> Message:
-    return _message(
+    return as_message(
         message.encode(),
         message_id=f"{message.photo_id}:{message.run}:{message.stage}:{message.attempt}",
         correlation_id=message.photo_id,
@@ -174,13 +197,15 @@ def _work_properties(message: WorkMessage, traceparent: str) -> Message:
     )
 
 
-def _message(
+def as_message(
     body: bytes,
     *,
     message_id: str | None = None,
     correlation_id: str | None = None,
     headers: Headers | None = None,
+    reply_to: str | None = None,
 ) -> Message:
+    """Return *body* with the properties that every message has."""
     return Message(
         body,
         delivery_mode=DELIVERY_MODE,
@@ -189,6 +214,7 @@ def _message(
         message_id=_short(message_id) or str(uuid4()),
         correlation_id=_short(correlation_id),
         app_id=f"photo-pipeline/{__version__}",
+        reply_to=reply_to,
         headers={k: v for k, v in (headers or {}).items() if v is not None},
     )
 

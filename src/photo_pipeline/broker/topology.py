@@ -110,6 +110,11 @@ class Names:
         """Queue of an outcome subscriber."""
         return f"{self.prefix}{self.subscriber_key(subscriber)}"
 
+    @property
+    def dead_files(self) -> str:
+        """Queue with a copy of every dead letter, to be filed."""
+        return f"{self.prefix}photos.dead.files"
+
     def dead_queue(self, key: str) -> str:
         """Dead-letter queue of the work routed under *key*."""
         return f"{self.prefix}{key}.dead"
@@ -133,13 +138,15 @@ def build_topology(
         *(Exchange(names.retry(delay), "fanout") for delay in delays_s),
     )
     dead = (Queue(names.dead_queue(key), (Binding(names.dead, key),), _DEAD) for key in keys)
+    # The broker copies: the one in the dead queue stays until it is replayed or discarded.
+    files = Queue(names.dead_files, tuple(Binding(names.dead, key) for key in keys), _DEAD)
     work = (
         Queue(names.stage_queue(s), (Binding(names.work, s),), _work_arguments(names, s))
         for s in stages
     )
     outcome = (_subscriber_queue(names, s) for s in subscribers)
     delayed = (_delay_queue(names, delay) for delay in delays_s)
-    return Topology(exchanges, (*dead, *work, *outcome, *delayed))
+    return Topology(exchanges, (*dead, files, *work, *outcome, *delayed))
 
 
 def _work_arguments(names: Names, key: str) -> Mapping[str, Any]:

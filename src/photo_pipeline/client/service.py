@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any, Final
+from urllib.parse import quote
 
 import aiohttp
 from aiohttp import hdrs
@@ -31,7 +32,10 @@ CONNECT_S: Final = 10.0
 ANSWER_S: Final = 60.0  # for an answer after the whole request is sent
 SLOWEST_BYTES_PER_S: Final = 16 * 1024  # a slower upload counts as stuck
 HEARTBEAT_S: Final = 30.0  # how often a stream is pinged; without an answer it counts as cut
+LONGEST_CALL_S: Final = 120.0  # a replay of hundreds of photos, or a stage that takes its time
 GOODBYE_S: Final = 1.0  # for the other side's close frame: nothing depends on it
+
+_SUCCESS: Final = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Service:
                 allow_redirects=False,  # most redirects would turn the POST into a GET
             ) as response,
         ):
-            match await _object(response, HTTPStatus.ACCEPTED):
+            match await _object(response):
                 case {"id": str(photo_id)}:
                     return photo_id
                 case _:
@@ -94,7 +98,25 @@ class Service:
             asyncio.timeout(wait_s + CONNECT_S),
             self.session.get(url) as response,
         ):
-            return document_of(await _object(response, HTTPStatus.OK))
+            return document_of(await _object(response))
+
+    async def call(
+        self,
+        method: str,
+        *path: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> dict[str, Any]:
+        """Return the JSON object that any other call is answered with."""
+        url = self.base.joinpath(*(quote(part, safe="") for part in path), encoded=True)
+        async with (
+            _translated(),
+            asyncio.timeout(LONGEST_CALL_S),
+            self.session.request(
+                method, url.with_query(query), json=body, allow_redirects=False
+            ) as response,
+        ):
+            return await _object(response)
 
     @asynccontextmanager
     async def stream(self, photo_id: str, since: int | None) -> AsyncIterator[AsyncIterator[str]]:
@@ -168,10 +190,10 @@ def _open(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb")
 
 
-async def _object(response: aiohttp.ClientResponse, expected: HTTPStatus) -> dict[str, Any]:
-    """Return the answer's JSON object; raise what any other answer means."""
+async def _object(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    """Return the JSON object of a successful answer; raise what any other answer means."""
     body = await response.read()
-    if response.status != expected:
+    if response.status not in _SUCCESS:
         raise refusal(response.status, response.headers, body)
     try:
         found = json.loads(body)

@@ -41,11 +41,17 @@ class DeadLetterHeaders(Headers):
 
     code: str = Field(alias="x-error-code", description="The stable code of the error.")
     message: str = Field(alias="x-error-message", description="The error in one sentence.")
+    type: str = Field(alias="x-error-type", description="The type of the error, as it was raised.")
+    frames: str = Field(
+        alias="x-error-frames",
+        description="The pipeline's own functions on the way to it, one a line, outermost first.",
+    )
     traceback: str | None = Field(
         None, alias="x-error-traceback", description="The end of the traceback."
     )
-    worker: str | None = Field(None, alias="x-worker", description="The process that gave up.")
+    worker: str = Field(alias="x-worker", description="The process that gave up.")
     version: str = Field(alias="x-version", description="The version of the pipeline.")
+    died_at: str = Field(alias="x-died-at", description="When it gave up (RFC 3339).")
     attempt: int | None = Field(None, alias=ATTEMPT, ge=1, description="The last attempt.")
 
 

@@ -45,7 +45,8 @@ class WorkMessage(_Message):
     """A photo on its way through the stages, with its routing slip.
 
     ``attempt`` counts from 1 and is our own: RabbitMQ's counters differ between versions.
-    ``crashes`` counts the child processes that died over this photo in this stage.
+    ``crashes`` counts the child processes that died over this photo in this stage, ``replays``
+    how often the message was sent again from the dead letters: so each of its deaths is a case.
     """
 
     v: Literal[1] = 1
@@ -55,6 +56,7 @@ class WorkMessage(_Message):
     remaining: tuple[_Name, ...] = Field(max_length=_LONGEST_NAME)
     attempt: int = Field(default=1, ge=1)
     crashes: int = Field(default=0, ge=0)
+    replays: int = Field(default=0, ge=0)
     original: str
     preset: str
 
@@ -64,12 +66,22 @@ class WorkMessage(_Message):
             return None
         following, *rest = self.remaining
         return self.model_copy(
-            update={"stage": following, "remaining": tuple(rest), "attempt": 1, "crashes": 0}
+            update={
+                "stage": following,
+                "remaining": tuple(rest),
+                "attempt": 1,
+                "crashes": 0,
+                "replays": 0,
+            }
         )
 
     def again(self, *, attempt: int, crashes: int) -> Self:
         """Return the message for the next attempt of the same stage."""
         return self.model_copy(update={"attempt": attempt, "crashes": crashes})
+
+    def replayed(self) -> Self:
+        """Return the message for a fresh first attempt after it had died."""
+        return self.model_copy(update={"attempt": 1, "crashes": 0, "replays": self.replays + 1})
 
 
 def first_message(photo: Photo) -> WorkMessage:
@@ -86,6 +98,41 @@ def first_message(photo: Photo) -> WorkMessage:
         original=photo.original,
         preset=photo.preset.name,
     )
+
+
+class TrialMessage(_Message):
+    """The wish to know whether *stage* can do with a photo now what it could not do before.
+
+    A worker runs the stage, keeps nothing, changes nothing and answers. Nobody waits for the
+    answer any more at ``answer_before``.
+    """
+
+    v: Literal[1] = 1
+    photo_id: str = Field(min_length=1, max_length=_LONGEST_NAME)
+    stage: str = Field(min_length=1, max_length=_LONGEST_NAME)
+    answer_before: datetime
+
+
+class TrialError(BaseModel):
+    """Why the stage failed again; ``fingerprint`` tells whether in the same way."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    message: str
+    type: str
+    fingerprint: str
+
+
+class TrialAnswer(_Message):
+    """How a trial went: well if there is no ``error``. ``work_ms`` is how long it took."""
+
+    photo_id: str
+    stage: str
+    worker: str
+    version: str
+    work_ms: int
+    error: TrialError | None
 
 
 class StatusEvent(_Message):

@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Final
 
+from photo_pipeline.domain.origin import origin_of
 from photo_pipeline.domain.stage import Output, Picture, Stage
 from photo_pipeline.errors import MemoryLimitError, PhotoPipelineError, UnexpectedError
 from photo_pipeline.imaging.opening import limit_pixels
@@ -74,16 +75,25 @@ def _answer(
         inputs = dict(zip(header["inputs"], blobs, strict=True))
         return encode_output(stage.transform(inputs, parameters))
     except MemoryError:
-        return _refusal(MemoryLimitError(), ""), []
+        return _refusal(MemoryLimitError()), []
     except PhotoPipelineError as error:
-        return _refusal(error, ""), []
+        return _refusal(error, raised=error), []
     except Exception as error:  # noqa: BLE001  # told to the parent, which judges it
         unexpected = UnexpectedError(f"{type(error).__name__}: {error}")
-        return _refusal(unexpected, traceback.format_exc()), []
+        return _refusal(unexpected, raised=error), []
 
 
-def _refusal(error: PhotoPipelineError, trace: str) -> dict[str, Any]:
-    return {"error": {"code": error.code, "message": error.message, "traceback": trace}}
+def _refusal(error: PhotoPipelineError, raised: Exception | None = None) -> dict[str, Any]:
+    origin = origin_of(raised or error)
+    return {
+        "error": {
+            "code": error.code,
+            "message": error.message,
+            "traceback": "".join(traceback.format_exception(raised)) if raised else "",
+            "type": origin.type,
+            "frames": origin.frames,
+        }
+    }
 
 
 def encode_output(output: Output) -> tuple[dict[str, Any], list[bytes]]:

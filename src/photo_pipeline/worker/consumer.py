@@ -101,9 +101,7 @@ class StageConsumer:
         if standing(job, begun) is StageStatus.RUNNING:
             result, results = "reused", await self._made_before(begun)
             if results is None:
-                inputs = await self._load(begun)
-                output = await self._transform(begun, inputs)
-                result, results = "done", await self._store(begun, output)
+                result, results = "done", await self._store(begun, await self.make(begun))
             photo = await self._record(job, results)
         match standing(job, photo):
             case StageStatus.DONE:
@@ -118,6 +116,10 @@ class StageConsumer:
                 return OBSOLETE
         log.info("stage.advanced", result=result, revision=photo.revision)
         return result
+
+    async def make(self, photo: Photo) -> Output:
+        """Return what the stage makes of *photo*; nothing of it is kept."""
+        return await self._transform(photo, await self._load(photo))
 
     async def _begin(self, job: Job) -> Photo:
         """Enter RUNNING, counted; or learn what stands in the way."""

@@ -16,11 +16,13 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from photo_pipeline.domain.origin import bounded
 from photo_pipeline.domain.stage import Output
 from photo_pipeline.errors import (
     BadInputError,
     DecoderCrashedError,
     MemoryLimitError,
+    Origin,
     PhotoPipelineError,
     SandboxUnavailableError,
     StageTimeoutError,
@@ -106,11 +108,12 @@ def _how_it_died(status: int) -> str:
     return f"the process that worked on this photo ended with status {status}"
 
 
-def _error(failure: Mapping[str, str]) -> PhotoPipelineError:
+def _error(failure: Mapping[str, Any]) -> PhotoPipelineError:
     cls = error_class(failure["code"])
     if cls is None or not issubclass(cls, _TOLD_BY_A_STAGE):
         cls = UnexpectedError  # its word decides about retries: it may not say just anything
     error = cls(failure["message"])
+    error.origin = bounded(Origin(failure["type"], tuple(failure["frames"])))
     if failure["traceback"]:
         error.add_note(failure["traceback"])
     return error

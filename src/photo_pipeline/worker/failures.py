@@ -1,18 +1,15 @@
 """Acting on failed attempts: the one place where a decision of ``judge`` takes effect."""
 
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
-from photo_pipeline import __version__
 from photo_pipeline.broker.deliveries import Delivery, Verdict
 from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.domain import changes
-from photo_pipeline.domain.headers import DeadLetterHeaders
 from photo_pipeline.domain.messages import describe_body
 from photo_pipeline.domain.photo import Photo, StageError, utc_now
 from photo_pipeline.domain.status import StageStatus
@@ -24,6 +21,7 @@ from photo_pipeline.errors import (
     UnknownPhotoError,
     UnroutableError,
 )
+from photo_pipeline.worker.reason import dead_letter_headers
 from photo_pipeline.worker.recorder import Job, Recorder, standing
 from photo_pipeline.worker.retry import DeadLetter, Postpone, Retry, describe, judge
 
@@ -34,10 +32,6 @@ RETURNED: Final = "returned"
 
 OBSOLETE: Final = "obsolete"
 """Result of an attempt that came too late: the photo is on another run, or deleted."""
-
-# All headers together must stay far below a frame (128 KiB), at up to 4 bytes a character.
-_MESSAGE: Final = 2000
-_TRACEBACK: Final = 4000  # characters of a traceback's end, where the cause stands
 
 
 def _overtaken(job: Job, photo: Photo, error: Exception) -> str | None:
@@ -152,8 +146,12 @@ class Failures:
             key=self.stage,
             message_id=f"{job.photo_id}:{job.message.run}:{self.stage}:dead",
             photo_id=job.photo_id,
-            headers=self._reason(
-                told.code, told.message, error, job.traceparent, attempt=job.message.attempt
+            headers=dead_letter_headers(
+                error,
+                told,
+                worker=self.worker,
+                traceparent=job.traceparent,
+                attempt=job.message.attempt,
             ),
         )
 
@@ -166,33 +164,14 @@ class Failures:
                 key=self.stage,
                 message_id=delivery.message_id,
                 photo_id=delivery.correlation_id,
-                headers=self._reason(
-                    error.code,
-                    error.message,
+                headers=dead_letter_headers(
                     error,
-                    trace_of(delivery.headers.get("traceparent")),
+                    describe(error),
+                    worker=self.worker,
+                    traceparent=trace_of(delivery.headers.get("traceparent")),
                 ),
             )
         except Exception as trouble:  # noqa: BLE001  # the message must survive any trouble
             log.warning("message.returned", error=str(trouble))
             return Verdict.AGAIN
         return Verdict.ACK
-
-    def _reason(
-        self,
-        code: str,
-        text: str,
-        error: Exception,
-        traceparent: str,
-        *,
-        attempt: int | None = None,
-    ) -> dict[str, Any]:
-        return DeadLetterHeaders(
-            code=code,
-            message=text[:_MESSAGE],
-            traceback="".join(traceback.format_exception(error))[-_TRACEBACK:],
-            worker=self.worker,
-            version=__version__,
-            traceparent=traceparent,
-            attempt=attempt,
-        ).encode()

@@ -10,14 +10,14 @@ from typing import Final
 
 import structlog
 
-from photo_pipeline import __version__
 from photo_pipeline.broker.deliveries import Delivery, Verdict
 from photo_pipeline.broker.publisher import Publisher
-from photo_pipeline.domain.headers import ATTEMPT, DeadLetterHeaders, RepeatHeaders
+from photo_pipeline.domain.headers import ATTEMPT, RepeatHeaders
 from photo_pipeline.domain.messages import OutcomeEvent
 from photo_pipeline.domain.trace import trace_of, tracing
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.subscribers import Handle
+from photo_pipeline.worker.reason import dead_letter_headers
 from photo_pipeline.worker.retry import DeadLetter, Postpone, Retry, judge
 
 log = structlog.get_logger()
@@ -36,6 +36,7 @@ class SubscriberConsumer:
     handle: Handle
     publisher: Publisher
     metrics: Metrics
+    worker: str
     retry_delays_s: Sequence[float]
     _seen: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
@@ -87,13 +88,14 @@ class SubscriberConsumer:
                     key=self.key,
                     message_id=delivery.message_id,
                     photo_id=delivery.correlation_id,
-                    headers=DeadLetterHeaders(
-                        code=told.code,
-                        message=told.message,
-                        version=__version__,
+                    headers=dead_letter_headers(
+                        error,
+                        told,
+                        worker=self.worker,
                         traceparent=trace_of(delivery.headers.get("traceparent")),
                         attempt=attempt,
-                    ).encode(),
+                        with_traceback=False,  # libraries quote URLs, whose paths are secrets
+                    ),
                 )
                 return "failed"
 
