@@ -26,8 +26,6 @@ PHOTO = (SAMPLES / "cat-small.jpg").read_bytes()
 LIMITS = Limits(
     upload_bytes=100_000, pixels=1_000_000, uploads=3, reserve_bytes=1_000_000, trial_s=1
 )
-    upload_bytes=100_000, pixels=1_000_000, uploads=3, reserve_bytes=1_000_000, trial_s=1
-)
 
 
 async def _no_counts(_: object) -> dict[str, QueueCount]:
