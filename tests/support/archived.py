@@ -60,8 +60,7 @@ class Service:
                 **changes,
             }
         )
-        await self.photos.remove(after.id)
-        await self.photos.insert(after)
+        await self.photos.become(after)
         return after, outcome_event(after)
 
     async def _write(self, photo_id: str, name: str, data: bytes) -> Rendition:

@@ -107,6 +107,11 @@ class FakePhotos:
             self._documents[photo.id] = {**document, "owed_since": photo.created_at}
         return True
 
+    async def become(self, photo: Photo) -> None:
+        """Keep *photo* in the place of whatever there is: as it may have become meanwhile."""
+        self._documents.pop(photo.id, None)
+        await self.insert(photo)
+
     async def remove(self, photo_id: str) -> None:
         with self._scissors.effect("remove"):
             self._documents.pop(photo_id, None)

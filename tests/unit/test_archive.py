@@ -76,7 +76,7 @@ async def test_a_failed_photo_is_archived_with_what_it_has(
             "timeline": (*photo.timeline[:-1], failure.entry),
         }
     )
-    await service.photos.insert(failed)
+    await service.photos.become(failed)
     await service.subscriber()(outcome_event(failed))
     entry = f"{folder(photo)}/outcome-0002"
     assert set(archive.data) == {
@@ -128,7 +128,7 @@ async def test_a_late_event_is_archived_while_its_renditions_exist(
 
 async def test_a_deleted_photo_is_not_copied(service: Service, archive: FakeBlobs) -> None:
     photo, event = await service.finish()
-    await service.photos.insert(photo.model_copy(update={"status": PhotoStatus.DELETED}))
+    await service.photos.become(photo.model_copy(update={"status": PhotoStatus.DELETED}))
     with structlog.testing.capture_logs() as lines:
         await service.subscriber()(event)
     assert archive.data == {}
@@ -144,7 +144,7 @@ async def test_a_photo_deleted_during_the_copy_is_no_failure(
     async def commit_and_delete(self: FakeUpload, key: str) -> None:
         await kept(self, key)
         blobs.data.clear()
-        await service.photos.insert(photo.model_copy(update={"status": PhotoStatus.DELETED}))
+        await service.photos.become(photo.model_copy(update={"status": PhotoStatus.DELETED}))
 
     monkeypatch.setattr(FakeUpload, "commit", commit_and_delete)
     await service.subscriber()(event)

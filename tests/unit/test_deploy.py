@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pytest
 
+from photo_pipeline.settings import read_settings
 from support.manifests import (
     OVERLAYS,
     PRODUCTION,
@@ -15,6 +16,7 @@ from support.manifests import (
     render,
     workloads,
 )
+from support.processes import ROOT
 from support.schemas import LATEST, SCHEMAS, check_core, faults, schema_file
 
 KUBERNETES: Final = ("1.33", LATEST)
@@ -92,3 +94,14 @@ def test_what_is_referred_to_exists(folder: str) -> None:
                 assert volume["persistentVolumeClaim"]["claimName"] in claims
             if "configMap" in volume:
                 assert volume["configMap"]["name"] in maps
+
+
+def test_rabbitmq_has_the_consumer_timeout_that_the_roles_reckon_with() -> None:
+    files = [
+        ROOT / "deploy/overlays/single-node/rabbitmq/20-photo-pipeline.conf",
+        ROOT / "deploy/overlays/production/servers/rabbitmq.yaml",
+    ]
+    reckoned_ms = f"{read_settings({}).work.consumer_timeout_s * 1000:.0f}"
+    for file in files:
+        told = re.findall(r"^\s*consumer_timeout = (\d+)$", file.read_text(), re.MULTILINE)
+        assert told == [reckoned_ms], file

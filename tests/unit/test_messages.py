@@ -46,6 +46,7 @@ def test_a_message_refers_to_the_photo_and_is_small() -> None:
         "remaining": ["second", "third"],
         "attempt": 1,
         "crashes": 0,
+        "replays": 0,
         "original": photo.original,
         "preset": "default",
     }

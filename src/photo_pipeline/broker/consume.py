@@ -98,8 +98,10 @@ class Consumer:
                 channel = await link.channel(timeout_s=0)
             except BrokerUnavailableError:
                 continue  # it is RabbitMQ as a whole, and the link is at it
-            if reason != self._paused:
-                log.warning("consumer.paused", queue=self._queue, reason=reason or None)
+            if reason and not self._paused:
+                log.warning("consumer.paused", queue=self._queue, reason=reason)
+            elif self._paused and not reason:
+                log.info("consumer.resumed", queue=self._queue)
             self._paused = reason
             try:
                 with translated():

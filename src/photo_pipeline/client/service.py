@@ -35,7 +35,6 @@ HEARTBEAT_S: Final = 30.0  # how often a stream is pinged; without an answer it 
 LONGEST_CALL_S: Final = 120.0  # a replay of hundreds of photos, or a stage that takes its time
 GOODBYE_S: Final = 1.0  # for the other side's close frame: nothing depends on it
 
-_SUCCESS: Final = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class Service:
                 allow_redirects=False,  # most redirects would turn the POST into a GET
             ) as response,
         ):
-            match await _object(response):
+            match await _object(response, HTTPStatus.ACCEPTED):
                 case {"id": str(photo_id)}:
                     return photo_id
                 case _:
@@ -98,7 +97,7 @@ class Service:
             asyncio.timeout(wait_s + CONNECT_S),
             self.session.get(url) as response,
         ):
-            return document_of(await _object(response))
+            return document_of(await _object(response, HTTPStatus.OK))
 
     async def call(
         self,
@@ -116,7 +115,7 @@ class Service:
                 method, url.with_query(query), json=body, allow_redirects=False
             ) as response,
         ):
-            return await _object(response)
+            return await _object(response, HTTPStatus.OK, HTTPStatus.ACCEPTED)
 
     @asynccontextmanager
     async def stream(self, photo_id: str, since: int | None) -> AsyncIterator[AsyncIterator[str]]:
@@ -190,10 +189,10 @@ def _open(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb")
 
 
-async def _object(response: aiohttp.ClientResponse) -> dict[str, Any]:
-    """Return the JSON object of a successful answer; raise what any other answer means."""
+async def _object(response: aiohttp.ClientResponse, *expected: HTTPStatus) -> dict[str, Any]:
+    """Return the JSON object of an *expected* answer; raise what any other one means."""
     body = await response.read()
-    if response.status not in _SUCCESS:
+    if response.status not in expected:
         raise refusal(response.status, response.headers, body)
     try:
         found = json.loads(body)
