@@ -17,8 +17,8 @@ from uuid import uuid4
 import aiohttp
 
 from photo_pipeline.embedded.launcher import EmbeddedServers
-from photo_pipeline.embedded.ports import free_ports
 from support.http_contract import checking, http_contract
+from support.ports import own_ports
 from support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,6 +103,7 @@ class Fleet:
     def __init__(self, space: Space) -> None:
         self._space = space
         self._processes: list[RoleProcess] = []
+        self._ports = own_ports()
         # Whatever a test asks an API for, the OpenAPI document must tell of the answer.
         self.http = aiohttp.ClientSession(trace_configs=[checking(http_contract())])
 
@@ -134,7 +135,7 @@ class Fleet:
         ready: bool = True,
     ) -> RoleProcess:
         """Start a process with *roles* and wait until it is ready."""
-        port = free_ports(1)[0]
+        port = next(self._ports)
         log = self._space.storage.parent / f"{roles.replace(',', '-')}-{port}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
@@ -160,7 +161,7 @@ class Fleet:
 
     async def start_api(self, roles: str = "api", **more: Any) -> RoleProcess:
         """Start a process that serves the API; its ``url`` is the API's."""
-        port = free_ports(1)[0]
+        port = next(self._ports)
         environment = {"PHOTO_HTTP_PORT": str(port), **more.pop("environment", {})}
         role = await self.start(roles, environment=environment, **more)
         return RoleProcess(role.process, f"http://127.0.0.1:{port}", role.log)
