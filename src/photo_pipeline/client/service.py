@@ -36,7 +36,6 @@ LONGEST_CALL_S: Final = 120.0  # a replay of hundreds of photos, or a stage that
 GOODBYE_S: Final = 1.0  # for the other side's close frame: nothing depends on it
 
 
-
 @dataclass(frozen=True, slots=True)
 class Service:
     """A service at an address, through one pool of connections.

@@ -18,9 +18,14 @@ SHAPES: Final = 12
 class Chance(Protocol):
     """Where the numbers come from, as a ``random.Random`` that knows its seed."""
 
-    def randint(self, a: int, b: int) -> int: ...
-    def randrange(self, start: int) -> int: ...
-    def randbytes(self, n: int) -> bytes: ...
+    def randint(self, a: int, b: int) -> int:
+        """Return a number from *a* to *b*, both included."""
+
+    def randrange(self, start: int) -> int:
+        """Return a number from 0 up to, not including, *start*."""
+
+    def randbytes(self, n: int) -> bytes:
+        """Return *n* bytes."""
 
 
 def synthetic_jpeg(chance: Chance) -> bytes:
