@@ -20,9 +20,10 @@ from photo_pipeline.health import Health
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.settings import Settings
 from photo_pipeline.stages import load
-from photo_pipeline.storage.blobs import Blobs, open_blobs
+from photo_pipeline.storage.blobs import Blobs
 from photo_pipeline.storage.dead_letters import MongoDeadLetters
 from photo_pipeline.storage.deliveries import MongoDeliveries
+from photo_pipeline.storage.files import open_blobs
 from photo_pipeline.storage.idempotency import MongoIdempotencyKeys
 from photo_pipeline.storage.mongo import check, open_database
 from photo_pipeline.storage.photos import MongoPhotos

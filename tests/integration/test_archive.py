@@ -15,7 +15,7 @@ import pytest
 from photo_pipeline.errors import BlobUnavailableError
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.settings import read_settings
-from photo_pipeline.storage.blobs import FileBlobs
+from photo_pipeline.storage.files import FileBlobs
 from photo_pipeline.subscribers import Tools, load
 from support.archived import ORIGINAL, RENDITIONS, Service, folder, stored
 from support.fakes import FakeDeliveries

@@ -16,13 +16,12 @@ from photo_pipeline.errors import BlobUnavailableError, MissingBlobError, Storag
 from photo_pipeline.storage.blobs import (
     CHUNK_BYTES,
     Blobs,
-    FileBlobs,
-    open_blobs,
     original_key,
     photo_prefixes,
     rendition_key,
     safe_name,
 )
+from photo_pipeline.storage.files import FileBlobs, open_blobs
 from support.fakes import FakeBlobs
 
 KEY = "originals/ab/photo-1/a.jpg"

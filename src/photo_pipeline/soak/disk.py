@@ -10,7 +10,8 @@ from typing import Final
 
 from photo_pipeline.domain.photo import Photo
 from photo_pipeline.domain.status import PhotoStatus
-from photo_pipeline.storage.blobs import TEMPORARY, original_key
+from photo_pipeline.storage.blobs import original_key
+from photo_pipeline.storage.files import TEMPORARY
 
 _ENDED: Final = (PhotoStatus.DONE, PhotoStatus.FAILED)
 

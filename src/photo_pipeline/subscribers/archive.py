@@ -26,7 +26,8 @@ from photo_pipeline.domain.photo import Photo
 from photo_pipeline.domain.status import PhotoStatus
 from photo_pipeline.errors import ArchiveCorruptError, BlobUnavailableError, MissingBlobError
 from photo_pipeline.metrics import Metrics
-from photo_pipeline.storage.blobs import Blobs, open_blobs, safe_name
+from photo_pipeline.storage.blobs import Blobs, safe_name
+from photo_pipeline.storage.files import open_blobs
 from photo_pipeline.storage.photos import Photos
 from photo_pipeline.subscribers import Handle, Tools
 
