@@ -89,16 +89,10 @@ async def spawn(launch: Launch) -> asyncio.subprocess.Process:
 
     Raises EmbeddedServerError when the program cannot be run.
     """
-    command = list(launch.command)
-    setpriv = shutil.which("setpriv")
-    if setpriv is not None:
-        # The kernel kills the server when the thread that spawned it ends: with the event loop
-        # in the main thread, when this process ends, even by SIGKILL.
-        command = [setpriv, "--pdeathsig", "KILL", "--", *command]
     try:
         with _output(launch) as output:
             return await asyncio.create_subprocess_exec(
-                *command,
+                *bound_to_us(launch.command),
                 env=launch.environment,
                 cwd=launch.folder,
                 stdin=subprocess.DEVNULL,
@@ -108,6 +102,16 @@ async def spawn(launch: Launch) -> asyncio.subprocess.Process:
             )
     except OSError as error:
         raise EmbeddedServerError(f"cannot run {launch.command[0]}: {error}") from error
+
+
+def bound_to_us(command: Sequence[str]) -> list[str]:
+    """Return *command* as what runs it for as long as this process at most, where possible.
+
+    The kernel kills it when the thread that spawned it ends: with the event loop in the main
+    thread, when this process ends, even by SIGKILL.
+    """
+    setpriv = shutil.which("setpriv")
+    return list(command) if setpriv is None else [setpriv, "--pdeathsig", "KILL", "--", *command]
 
 
 def failure(launch: Launch, what: str, log_from: int) -> EmbeddedServerError:

@@ -1,0 +1,1 @@
+"""The loss proof: real processes and servers, photos through them, and everything killed."""

@@ -1,0 +1,91 @@
+"""Carrying out the faults of a plan, and mending after each."""
+
+import asyncio
+import os
+import signal
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from photo_pipeline.embedded.launcher import EmbeddedServers
+from photo_pipeline.errors import EmbeddedServerError
+from photo_pipeline.soak.fleet import RoleProcess
+from photo_pipeline.soak import plan
+from photo_pipeline.soak.plan import Action, Fault
+
+DISCONNECT_REASON: Final = "soak"
+
+
+class _Server(Protocol):
+    """What can be done to a private server."""
+
+    @property
+    def pid(self) -> int: ...
+    async def start(self) -> None: ...
+    async def kill(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Does to servers and role processes what a plan says; ``done`` tells what has been done."""
+
+    servers: EmbeddedServers
+    fleet: Mapping[str, RoleProcess]
+    tell: Callable[[str], None]
+    done: list[Fault] = field(default_factory=list)
+    _locks: Mapping[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+    async def commit(self, fault: Fault) -> None:
+        """Do one fault and return when it is mended.
+
+        Faults of one target wait for each other: a server that takes long to be back is not
+        killed meanwhile. Raises EmbeddedServerError when a server does not come back.
+        """
+        async with self._locks[fault.target]:
+            self.tell(str(fault))
+            self.done.append(fault)
+            match fault.target:
+                case plan.BROKER:
+                    await self._on_broker(fault)
+                case plan.MONGO:
+                    await _on_server(self.servers.mongod, fault)
+                case name:
+                    await _on_worker(self.fleet[name], fault)
+
+    async def _on_broker(self, fault: Fault) -> None:
+        broker = self.servers.rabbitmq
+        if fault.action is not Action.DISCONNECT:
+            await _on_server(broker, fault)
+            return
+        # A connection that ends by itself meanwhile makes the tool fail; the others are closed.
+        with suppress(EmbeddedServerError):
+            await broker.rabbitmqctl("close_all_connections", DISCONNECT_REASON)
+
+
+async def _on_worker(process: RoleProcess, fault: Fault) -> None:
+    if fault.action is Action.KILL:
+        process.kill()
+    else:
+        await process.stall(fault.for_s)
+
+
+async def _on_server(server: _Server, fault: Fault) -> None:
+    if fault.action is Action.KILL:
+        await server.kill()
+        await asyncio.sleep(fault.for_s)
+        await server.start()
+        return
+    async with _stopped(server.pid):
+        await asyncio.sleep(fault.for_s)
+
+
+@asynccontextmanager
+async def _stopped(pid: int) -> AsyncIterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
