@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from photo_pipeline import __version__
 from photo_pipeline.domain.pipeline import PIPELINE, SUBSCRIBERS
 from photo_pipeline.errors import PhotoPipelineError, SetupError
 from photo_pipeline.log import set_up_logging
-from photo_pipeline.settings import Settings, read_settings
+from photo_pipeline.settings import ProcessSettings, Settings, read_settings
 
 FAILED: Final = 1
 WRONG_USE: Final = 2  # as the shell's own commands: the call or the settings are wrong
@@ -107,6 +107,41 @@ def demo(
         # Whatever else runs on port 8000 must not stop a demo that nobody will visit.
         settings = replace(settings, http=settings.http.model_copy(update={"http_port": 0}))
     return asyncio.run(run_demo(paths, settings, data, keep_serving=keep_serving))
+
+
+@app.command
+def soak(
+    *,
+    photos: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100_000))] = 500,
+    kill: str = "workers,broker,mongo",
+    seed: int = 1,
+    patience: Annotated[float, Parameter(validator=validators.Number(gte=1, lte=3600))] = 180.0,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Prove that nothing accepted is lost: photos through private servers, everything killed.
+
+    Parameters
+    ----------
+    photos
+        How many photos to upload.
+    kill
+        What to kill, stall and cut: any of workers, broker, mongo, separated by commas.
+    seed
+        Decides which photos are made and what is killed when.
+    patience
+        Seconds without any movement after which what is missing counts as lost.
+    json
+        Print counts, faults and durations as JSON instead of the proof line.
+    """
+    from photo_pipeline.soak.plan import parse_kinds
+    from photo_pipeline.soak.run import soak as run_soak
+
+    kinds = parse_kinds(kill)
+    # Only what is wrong: faults are followed by hundreds of lines about lost connections.
+    set_up_logging(ProcessSettings(log_level="error"))
+    return asyncio.run(
+        run_soak(photos=photos, kinds=kinds, seed=seed, patience_s=patience, as_json=json)
+    )
 
 
 def _settings(*, quiet: bool = False) -> Settings:

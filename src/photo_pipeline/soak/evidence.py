@@ -23,6 +23,8 @@ from photo_pipeline.storage.photos import Photos, Selection
 POLL_S: Final = 1.0
 PAGE: Final = 200  # documents of some kilobytes each
 UNFINISHED: Final = tuple(status for status in PhotoStatus if status not in TERMINAL)
+LONGEST_S: Final = 3600.0
+"""Of the wait for the end: a pipeline that moves, but never comes to rest, is no proof either."""
 READ_TRIES: Final = 30  # a server that was started again a moment ago
 
 
@@ -39,15 +41,25 @@ class Observer:
     heard: Heard
 
     async def until_at_rest(self, patience_s: float, tell: Callable[[], None]) -> bool:
-        """Wait until every photo has its outcome and no message is left; False if in vain."""
-        deadline = asyncio.get_running_loop().time() + patience_s
-        while asyncio.get_running_loop().time() < deadline:
+        """Wait until every photo has its outcome and no message is left; False if in vain.
+
+        In vain is when nothing has moved for *patience_s* seconds, or after LONGEST_S.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + LONGEST_S
+        give_up, seen = loop.time() + patience_s, self._standing()
+        while loop.time() < min(give_up, end):
             with suppress(RetryableError):
                 if await self._at_rest():
                     return True
+            if (standing := self._standing()) != seen:
+                give_up, seen = loop.time() + patience_s, standing
             tell()
             await asyncio.sleep(POLL_S)
         return False
+
+    def _standing(self) -> int:
+        return len(self.heard.events)
 
     async def _at_rest(self) -> bool:
         if not self.load.accepted.keys() <= self.heard.events.keys():
@@ -94,7 +106,9 @@ class Observer:
     async def _all_photos(self) -> dict[str, Photo]:
         found: dict[str, Photo] = {}
         before = None
-        while page := await self.photos.page(Selection(tuple(PhotoStatus), None, before), PAGE):
+        while page := await self.photos.page(
+            Selection(statuses=tuple(PhotoStatus), before=before), PAGE
+        ):
             found |= {photo.id: photo for photo in page}
             before = page[-1].id
         return found

@@ -4,15 +4,15 @@ import asyncio
 import os
 import signal
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from photo_pipeline.embedded.launcher import EmbeddedServers
 from photo_pipeline.errors import EmbeddedServerError
-from photo_pipeline.soak.fleet import RoleProcess
 from photo_pipeline.soak import plan
+from photo_pipeline.soak.fleet import RoleProcess
 from photo_pipeline.soak.plan import Action, Fault
 
 DISCONNECT_REASON: Final = "soak"
@@ -28,24 +28,43 @@ class _Server(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """A fault that befell, and when it really began and was over, in seconds into the load."""
+
+    fault: Fault
+    began_s: float
+    over_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Faults:
     """Does to servers and role processes what a plan says; ``done`` tells what has been done."""
 
     servers: EmbeddedServers
     fleet: Mapping[str, RoleProcess]
     tell: Callable[[str], None]
-    done: list[Fault] = field(default_factory=list)
+    done: list[Done] = field(default_factory=list)
     _locks: Mapping[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
-    async def commit(self, fault: Fault) -> None:
-        """Do one fault and return when it is mended.
+    async def commit_all(self, faults: Sequence[Fault]) -> None:
+        """Do each fault when it is due, from now on, and return when all are over."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.TaskGroup() as group:
+            for fault in faults:
+                await asyncio.sleep(began + fault.at_s - loop.time())
+                group.create_task(self._commit(fault, began))
+
+    async def _commit(self, fault: Fault, began: float) -> None:
+        """Do one fault and return when it is over.
 
         Faults of one target wait for each other: a server that takes long to be back is not
         killed meanwhile. Raises EmbeddedServerError when a server does not come back.
         """
         async with self._locks[fault.target]:
+            loop = asyncio.get_running_loop()
+            at_s = loop.time() - began
             self.tell(str(fault))
-            self.done.append(fault)
             match fault.target:
                 case plan.BROKER:
                     await self._on_broker(fault)
@@ -53,6 +72,7 @@ class Faults:
                     await _on_server(self.servers.mongod, fault)
                 case name:
                     await _on_worker(self.fleet[name], fault)
+            self.done.append(Done(fault, round(at_s, 1), round(loop.time() - began, 1)))
 
     async def _on_broker(self, fault: Fault) -> None:
         broker = self.servers.rabbitmq

@@ -63,14 +63,18 @@ class RoleProcess:
                 self._process = await self._spawn()
                 status = await self._process.wait()
                 self._end_group(self._process.pid)
-                if self._stopping:
-                    break
-                if not self._killed:
-                    self.crashes.append(status)
-                await asyncio.sleep(RESTART_S)
+                await self._note(status)
         finally:
             if self._process is not None:
                 self._end_group(self._process.pid)
+
+    async def _note(self, status: int) -> None:
+        """Wait as a supervisor does before the next start."""
+        if self._stopping:
+            return
+        if not self._killed:
+            self.crashes.append(status)
+        await asyncio.sleep(RESTART_S)
 
     def kill(self) -> None:
         """End it as the kernel's out-of-memory killer would."""
