@@ -4,6 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
@@ -44,22 +45,32 @@ def look(root: Path, photos: Mapping[str, Photo], uploads: Mapping[str, str]) ->
                 damaged[photo.id].append(f"{key} is missing")
             elif _sha256(root / key) != checksum:
                 damaged[photo.id].append(f"{key} is damaged")
-    temporary, unnamed, unanswered = 0, [], []
+    kinds: dict[_Kind, list[str]] = defaultdict(list)
     for key in sorted(found - named):
-        kind, *rest = Path(key).parts
-        photo_id = rest[1] if len(rest) > 1 else ""
-        owner = photos.get(photo_id)
-        if kind == TEMPORARY:
-            temporary += 1
-        elif owner is not None:
-            # A stage at work stores first and records then.
-            if owner.status in _ENDED:
-                unnamed.append(key)
-        elif photo_id not in uploads and key == original_key(photo_id, Path(key).name):
-            unanswered.append(key)
-        else:
-            unnamed.append(key)
-    return Disk(damaged, unnamed, unanswered, temporary)
+        kinds[_kind(key, photos, uploads)].append(key)
+    return Disk(damaged, kinds[_Kind.UNNAMED], kinds[_Kind.UNANSWERED], len(kinds[_Kind.TEMPORARY]))
+
+
+class _Kind(Enum):
+    """What a file is that no document names."""
+
+    TEMPORARY = auto()
+    UNANSWERED = auto()
+    AT_WORK = auto()
+    UNNAMED = auto()
+
+
+def _kind(key: str, photos: Mapping[str, Photo], uploads: Mapping[str, str]) -> _Kind:
+    first, *rest = Path(key).parts
+    photo_id = rest[1] if len(rest) > 1 else ""
+    if first == TEMPORARY:
+        return _Kind.TEMPORARY
+    if (owner := photos.get(photo_id)) is not None:
+        # A stage at work stores first and records then.
+        return _Kind.UNNAMED if owner.status in _ENDED else _Kind.AT_WORK
+    if photo_id not in uploads and key == original_key(photo_id, Path(key).name):
+        return _Kind.UNANSWERED
+    return _Kind.UNNAMED
 
 
 def _expected(photo: Photo) -> Iterator[tuple[str, str]]:
