@@ -81,7 +81,9 @@ async def open_database(url: str) -> AsyncIterator[Database]:
     """Yield the database that *url* names. Connects when first used.
 
     Writes are acknowledged by a majority and journalled, so that what was answered survives
-    the loss of a server. Works on a standalone server and on a replica set.
+    the loss of a server. Reads see only what a majority has: whoever acted upon anything else
+    (acknowledged a message because its photo is done already) would have acted upon a write
+    that the loss of the primary undoes. Works on a standalone server and on a replica set.
     """
     try:
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
@@ -90,6 +92,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
             timeoutMS=TIMEOUT_MS,
             w="majority",
             journal=True,
+            readConcernLevel="majority",
             appname="photo-pipeline",
         )
     except (ConfigurationError, InvalidURI, ValueError):
