@@ -16,6 +16,11 @@ from photo_pipeline.soak.fleet import RoleProcess
 from photo_pipeline.soak.plan import Action, Fault
 
 DISCONNECT_REASON: Final = "soak"
+RECOVERY_S: Final = 30.0
+"""How long a server may at most be spared after a fault, until photos move again: on a slow machine
+it would otherwise be killed in its boot every time, and there would be no work to lose."""
+MOVED: Final = 5  # photos that have reached their end since
+POLL_S: Final = 0.5
 
 
 class _Server(Protocol):
@@ -38,11 +43,15 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Does to servers and role processes what a plan says; ``done`` tells what has been done."""
+    """Does to servers and role processes what a plan says; ``done`` tells what has been done.
+
+    ``ended`` tells how many photos have reached their end so far.
+    """
 
     servers: EmbeddedServers
     fleet: Mapping[str, RoleProcess]
     tell: Callable[[str], None]
+    ended: Callable[[], int]
     done: list[Done] = field(default_factory=list)
     _locks: Mapping[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
@@ -73,6 +82,15 @@ class Faults:
                 case name:
                     await _on_worker(self.fleet[name], fault)
             self.done.append(Done(fault, round(at_s, 1), round(loop.time() - began, 1)))
+            if fault.target in (plan.BROKER, plan.MONGO):
+                await self._until_photos_move()
+
+    async def _until_photos_move(self) -> None:
+        before = self.ended()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RECOVERY_S):
+                while self.ended() < before + MOVED:
+                    await asyncio.sleep(POLL_S)
 
     async def _on_broker(self, fault: Fault) -> None:
         broker = self.servers.rabbitmq

@@ -161,7 +161,12 @@ async def _prove_on(
     await _until_consuming(link, settings)
     await declared
     clock.lap("start")
-    faults = Faults(servers, fleet, lambda text: _say(f"{clock.lap_s():7.1f} s  {text}"))
+    faults = Faults(
+        servers,
+        fleet,
+        tell=lambda text: _say(f"{clock.lap_s():7.1f} s  {text}"),
+        ended=lambda: len(heard.events),
+    )
     tell = _teller(clock, plan, load, heard)
     async with asyncio.TaskGroup() as group:
         ticking = group.create_task(_tick(tell))
