@@ -15,6 +15,7 @@ from typing import Any, Protocol, Self
 
 import aiohttp
 
+from photo_pipeline.embedded.cluster import EmbeddedCluster
 from photo_pipeline.embedded.launcher import EmbeddedServers
 from photo_pipeline.embedded.ports import free_ports
 from support.http_contract import checking, http_contract
@@ -33,7 +34,7 @@ class Space:
     environment: Mapping[str, str]
 
     @classmethod
-    def on(cls, servers: EmbeddedServers, *, name: str, storage: Path) -> "Space":
+    def on(cls, servers: EmbeddedServers | EmbeddedCluster, *, name: str, storage: Path) -> "Space":
         address, _, query = servers.mongo_url.partition("?")
         database = f"{address.rsplit('/', 1)[0]}/{name}"
         return cls(

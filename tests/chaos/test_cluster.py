@@ -1,0 +1,105 @@
+"""A RabbitMQ cluster and a MongoDB replica set that lose a member each, in the middle of work."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import aio_pika
+import pytest
+
+from photo_pipeline.broker.topology import Names
+from photo_pipeline.domain.pipeline import PIPELINE
+from photo_pipeline.embedded.cluster import HOSTS, EmbeddedCluster, embedded_cluster
+from photo_pipeline.embedded.rabbitmq import RabbitMQ
+from photo_pipeline.settings import each_host
+from photo_pipeline.storage.replica_set import primary_of
+from support.outcomes import watching_outcomes
+from support.processes import SAMPLES, Fleet, Served, Space
+from support.waiting import until
+
+PHOTO: Final = SAMPLES / "rocket-adobe-rgb.jpg"
+PHOTOS: Final = 30
+RESUMED_WITHIN_S: Final = 30
+SETTLING_S: Final = 2.5  # as in test_outages
+
+
+async def _leaders(cluster: EmbeddedCluster, by: RabbitMQ) -> dict[str, tuple[str, int]]:
+    """Return the leader's node and the number of members of every queue."""
+    listed = await by.rabbitmqctl("list_queues", "name", "leader", "members", "--silent")
+    rows = [line.split("\t") for line in listed.splitlines()]
+    return {name: (leader, members.count("@")) for name, leader, members in rows if members}
+
+
+async def _done(fleet: Fleet, api: Served, ids: Sequence[str]) -> int:
+    documents = await asyncio.gather(*(fleet.status(api, i) for i in ids), return_exceptions=True)
+    return sum(isinstance(d, dict) and d["status"] == "done" for d in documents)
+
+
+async def _until_more(fleet: Fleet, api: Served, ids: Sequence[str], more: int) -> float:
+    """Wait until that many more photos are done; return the seconds it took."""
+    began = time.monotonic()
+    before = await _done(fleet, api, ids)
+
+    async def moved() -> bool:
+        return await _done(fleet, api, ids) >= before + more
+
+    await until(moved, within_s=90, every_s=0.5)
+    return time.monotonic() - began
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[EmbeddedCluster]:
+    async with embedded_cluster(tmp_path / "cluster") as cluster:
+        yield cluster
+
+
+async def test_the_loss_of_a_queues_leader_and_of_the_primary_loses_nothing(
+    cluster: EmbeddedCluster, tmp_path: Path
+) -> None:
+    space = Space.on(cluster, name="cluster", storage=tmp_path / "photos")
+    names = Names(space.prefix)
+    async with watching_outcomes(space):
+        pass  # its queue stays
+    async with Fleet(space) as fleet:
+        settled = asyncio.create_task(asyncio.sleep(SETTLING_S))
+        api = await fleet.start_api("api,reconcile")
+        await fleet.start("resize")
+        await fleet.start("watermark,detect")
+        await settled
+
+        leaders = await _leaders(cluster, cluster.rabbitmq[0])
+        assert {leaders[names.stage_queue(stage)][1] for stage in PIPELINE} == {len(HOSTS)}
+        assert {members for _, members in leaders.values()} == {len(HOSTS)}
+
+        ids = [await fleet.upload(api, PHOTO) for _ in range(PHOTOS)]
+        host = leaders[names.stage_queue("resize")][0].rpartition("@")[2]
+        lost = cluster.rabbitmq[HOSTS.index(host)]
+        assert await _done(fleet, api, ids) < PHOTOS
+        await lost.kill()
+        assert await _until_more(fleet, api, ids, 2) < RESUMED_WITHIN_S
+
+        primary = await primary_of(cluster.mongo_url)
+        (member,) = [m for m in cluster.mongod if f"{m.launch.listens_on[0]}" in str(primary)]
+        assert await _done(fleet, api, ids) < PHOTOS
+        await member.kill()
+        assert await _until_more(fleet, api, ids, 2) < RESUMED_WITHIN_S
+
+        documents = await fleet.outcomes(api, ids, within_s=120)
+        assert [document["status"] for document in documents] == ["done"] * PHOTOS
+        assert await primary_of(cluster.mongo_url) not in (None, primary)
+    left = next(url for url in each_host(space.environment["PHOTO_AMQP_URL"]) if host not in url)
+    told = await _told(left, f"{space.name}.watcher")
+    assert set(told.values()) == set(ids)
+    assert len(told) == PHOTOS, "a photo had two outcomes"
+
+
+async def _told(url: str, queue: str) -> dict[str, str]:
+    """Return the id of every outcome event in *queue*, with its photo's."""
+    told: dict[str, str] = {}
+    async with await aio_pika.connect(url) as connection:
+        source = await (await connection.channel()).get_queue(queue, ensure=False)
+        while (message := await source.get(no_ack=True, fail=False)) is not None:
+            told[str(message.message_id)] = str(message.correlation_id)
+    return told
