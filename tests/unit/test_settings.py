@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from photo_pipeline.errors import SettingsError
-from photo_pipeline.settings import MIB, read_settings
+from photo_pipeline.settings import MIB, each_host, read_settings
 
 
 def test_defaults_are_the_documented_ones() -> None:
@@ -152,3 +152,17 @@ def test_webhooks_are_split_and_their_secret_is_not_shown() -> None:
     assert settings.notify.webhook_urls == ("https://a.example/hook", "https://b.example/hook")
     assert [str(n) for n in settings.notify.webhook_allowed_networks] == ["10.1.0.0/16", "fd00::/8"]
     assert "sixteen" not in repr(settings)
+
+
+def test_several_hosts_of_rabbitmq_share_everything_else() -> None:
+    url = "amqp://user:p,w@a:5672,b,[::1]:5673/vhost?x=1,2"
+    assert read_settings({"PHOTO_AMQP_URL": url}).broker.amqp_url == url
+    assert each_host(url) == (
+        "amqp://user:p,w@a:5672/vhost?x=1,2",
+        "amqp://user:p,w@b/vhost?x=1,2",
+        "amqp://user:p,w@[::1]:5673/vhost?x=1,2",
+    )
+    assert each_host("amqp://a:1") == ("amqp://a:1",)
+    for wrong in ("amqp://a:1,/", "amqp://a:1,b:port/", "amqp://,a/"):
+        with pytest.raises(SettingsError, match="PHOTO_AMQP_URL"):
+            read_settings({"PHOTO_AMQP_URL": wrong})
