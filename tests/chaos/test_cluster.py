@@ -29,7 +29,8 @@ SETTLING_S: Final = 2.5  # as in test_outages
 # Not list_queues, which has every node answer to the tool: nothing can connect to ours.
 QUEUES: Final = """
     [{element(4, amqqueue:get_name(Q)), element(2, amqqueue:get_pid(Q)),
-      length(maps:get(nodes, amqqueue:get_type_state(Q)))} || Q <- rabbit_amqqueue:list()].
+      length(maps:get(nodes, amqqueue:get_type_state(Q)))}
+     || Q <- rabbit_amqqueue:list(), amqqueue:get_type(Q) =:= rabbit_quorum_queue].
 """
 QUEUE: Final = re.compile(r"""{<<"([^"]+)">>,\s*'([^']+)',\s*(\d+)}""")
 
@@ -72,9 +73,9 @@ async def test_the_loss_of_a_queues_leader_and_of_the_primary_loses_nothing(
         pass  # its queue stays
     async with Fleet(space) as fleet:
         settled = asyncio.create_task(asyncio.sleep(SETTLING_S))
-        api = await fleet.start_api("api,reconcile")
-        await fleet.start("resize")
-        await fleet.start("watermark,detect")
+        api, *_ = await asyncio.gather(
+            fleet.start_api("api,reconcile"), fleet.start("resize"), fleet.start("watermark,detect")
+        )
         await settled
 
         leaders = await _leaders(cluster.rabbitmq[0])
