@@ -69,6 +69,8 @@ async def _burst(fleet: Fleet, api: Served, ids: list[str]) -> int:
 async def cluster(tmp_path: Path) -> AsyncIterator[EmbeddedCluster]:
     async with embedded_cluster(tmp_path / "cluster") as cluster:
         yield cluster
+        # Without its quorum a node takes ten seconds to stop.
+        await asyncio.gather(*(node.kill() for node in cluster.rabbitmq))
 
 
 async def test_the_loss_of_a_queues_leader_and_of_the_primary_loses_nothing(

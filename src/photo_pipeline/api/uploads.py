@@ -96,22 +96,15 @@ async def _receive(request: web.Request) -> Photo:
 async def _insert(app: web.Application, photo: Photo) -> None:
     try:
         await app[keys.PHOTOS].insert(photo)
-    except BaseException:
-        # Shielded: a cancelled request must not leave its bytes behind either.
-        await asyncio.shield(_undo(app, photo))
+    except (StoreUnavailableError, asyncio.CancelledError):
+        # It may have happened, and it may still happen: a server that was frozen carries it out
+        # when it goes on, after a removal that found nothing. Then the photo is processed; a
+        # document without its bytes would be worse than bytes without a document.
+        log.warning("upload.result_unknown", photo_id=photo.id, key=photo.original)
         raise
-
-
-async def _undo(app: web.Application, photo: Photo) -> None:
-    """Forget a photo whose insert failed or has an unknown result."""
-    try:
-        await app[keys.PHOTOS].remove(photo.id)
-    except StoreUnavailableError:
-        # The insert may have happened after all; a document without its bytes would be worse
-        # than bytes without a document.
-        log.warning("upload.undo_incomplete", photo_id=photo.id, key=photo.original)
-        return
-    await app[keys.BLOBS].delete(photo.original)
+    except BaseException:
+        await app[keys.BLOBS].delete(photo.original)
+        raise
 
 
 async def _dispatch(app: web.Application, photo: Photo) -> None:
