@@ -12,7 +12,7 @@ from photo_pipeline import __version__
 from photo_pipeline.domain.pipeline import PIPELINE, SUBSCRIBERS
 from photo_pipeline.errors import PhotoPipelineError, SetupError
 from photo_pipeline.log import set_up_logging
-from photo_pipeline.settings import Settings, read_settings
+from photo_pipeline.settings import ProcessSettings, Settings, read_settings
 
 FAILED: Final = 1
 SERVICE: Final = "http://localhost:8000"
@@ -113,13 +113,13 @@ def demo(
 @app.command
 def soak(
     *,
-    photos: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100_000))] = 60,
+    photos: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100_000))] = 500,
     kill: str = "workers,broker,mongo",
     seed: int = 1,
+    patience: Annotated[float, Parameter(validator=validators.Number(gte=1, lte=3600))] = 45.0,
     json: Annotated[bool, Parameter(negative=())] = False,
-    data: Path | None = None,
 ) -> int:
-    """Prove that nothing is lost: private servers, every role, photos, and everything killed.
+    """Prove that nothing accepted is lost: photos through private servers, everything killed.
 
     Ends with "N in = N terminal, 0 lost, 0 stuck, 0 duplicate outcomes"; exit status 1 on any
     difference.
@@ -127,23 +127,25 @@ def soak(
     Parameters
     ----------
     photos
-        How many are uploaded, about two a second.
+        How many photos to upload, about two a second.
     kill
-        What is killed, stopped and cut off at random moments: workers (every role from upload
-        to outcome, the API included), broker, mongo; separated by commas.
+        What to kill, stall and cut: any of workers, broker, mongo, separated by commas.
     seed
-        Of everything random: the same seed makes the same plan.
+        Decides which photos are made and what is killed when.
+    patience
+        Seconds without any movement after which what is missing counts as lost.
     json
-        Print the report as JSON instead of the proof line.
-    data
-        Where servers, photos and logs live; a temporary folder if not given.
+        Print counts, faults and durations as JSON instead of the proof line.
     """
     from photo_pipeline.soak.plan import parse_kinds
-    from photo_pipeline.soak.soak import soak as run_soak
+    from photo_pipeline.soak.run import soak as run_soak
 
-    _settings(quiet=True)
     kinds = parse_kinds(kill)
-    return asyncio.run(run_soak(photos=photos, kinds=kinds, seed=seed, as_json=json, data=data))
+    # Only what is wrong: faults are followed by hundreds of lines about lost connections.
+    set_up_logging(ProcessSettings(log_level="error"))
+    return asyncio.run(
+        run_soak(photos=photos, kinds=kinds, seed=seed, patience_s=patience, as_json=json)
+    )
 
 
 dead = App(name="dead", help="See what was given up for good, and replay or discard it.")

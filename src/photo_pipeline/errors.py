@@ -96,9 +96,16 @@ class RetryableError(PhotoPipelineError):
 
 
 class StoreUnavailableError(RetryableError):
-    """The database with the status documents does not answer."""
+    """The database with the status documents does not answer.
+
+    ``in_doubt`` says that it may have done, or may still do, what it was asked for.
+    """
 
     code = "store_unavailable"
+
+    def __init__(self, *args: object, in_doubt: bool = True) -> None:
+        super().__init__(*args)
+        self.in_doubt = in_doubt
 
 
 class BlobUnavailableError(RetryableError):

@@ -69,6 +69,23 @@ def _with_host(url: str) -> str:
     return url
 
 
+def each_host(url: str) -> tuple[str, ...]:
+    """Return the URLs for each host of a URL with several: ``amqp://user@a:1,b:2/`` is two.
+
+    Only the commas of the hosts part them; user, password, path and query go with each.
+    """
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, at, hosts = authority.rpartition("@")
+    return tuple(f"{scheme}{separator}{user}{at}{h}{slash}{path}" for h in hosts.split(","))
+
+
+def _with_hosts(url: str) -> str:
+    for one in each_host(url):
+        _with_host(one)
+    return url
+
+
 def _local_folder(url: str) -> str:
     parts = urlsplit(url)
     if parts.netloc or not parts.path.strip("/") or parts.query or parts.fragment:
@@ -108,7 +125,7 @@ class _Section(BaseModel):
 class BrokerSettings(_Section):
     """RabbitMQ."""
 
-    amqp_url: Annotated[str, _with_scheme("amqp", "amqps"), AfterValidator(_with_host)] = (
+    amqp_url: Annotated[str, _with_scheme("amqp", "amqps"), AfterValidator(_with_hosts)] = (
         "amqp://guest:guest@127.0.0.1:5672/"
     )
     topology_prefix: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,60}$")

@@ -7,13 +7,16 @@ from contextlib import AsyncExitStack
 
 import aio_pika
 import pytest
+from aio_pika.abc import AbstractChannel, AbstractConnection
 
+from photo_pipeline.broker.connection import Link, open_link
 from photo_pipeline.broker.deliveries import Delivery, Verdict
 from photo_pipeline.broker.listen import listening
 from photo_pipeline.broker.publisher import open_publisher
 from photo_pipeline.broker.topology import DELIVERY_LIMIT, Names, build_topology, declare
 from photo_pipeline.domain.messages import WorkMessage, first_message, latest_event
 from photo_pipeline.embedded.launcher import EmbeddedServers
+from photo_pipeline.embedded.ports import free_ports
 from photo_pipeline.errors import BrokerUnavailableError, UnroutableError
 from photo_pipeline.settings import Settings
 from support.pipeline import TRACE, make_photo
@@ -323,3 +326,15 @@ async def test_many_may_declare_the_same_new_topology_at_once(settings: Settings
         await declare(channel, topology)
         for queue in topology.queues:
             await channel.queue_delete(queue.name)
+
+
+async def test_of_several_hosts_the_one_that_answers_is_found(settings: Settings) -> None:
+    dead, url = free_ports(2), settings.broker.amqp_url
+    hosts = ",".join(f"127.0.0.1:{port}" for port in dead)
+    several = url.replace("@", f"@{hosts},", 1)
+
+    async def on_up(_: Link, connection: AbstractConnection) -> AbstractChannel:
+        return await connection.channel()
+
+    async with open_link(several, name="several", on_up=on_up) as link:
+        await link.channel(timeout_s=30)

@@ -10,6 +10,7 @@ from aio_pika.abc import AbstractExchange, AbstractIncomingMessage, AbstractQueu
 from photo_pipeline.broker.topology import Names, build_topology, declare
 from photo_pipeline.domain.messages import OutcomeEvent
 from photo_pipeline.domain.pipeline import PIPELINE, SUBSCRIBERS
+from photo_pipeline.settings import each_host
 from support.pipeline import TRACE
 from support.processes import Space
 from support.waiting import until
@@ -25,7 +26,9 @@ async def watching_outcomes(space: Space) -> AsyncIterator["Watcher"]:
         subscribers=SUBSCRIBERS,
         retry_delays_s=map(float, space.environment["PHOTO_RETRY_DELAYS_S"].split(",")),
     )
-    async with await aio_pika.connect(space.environment["PHOTO_AMQP_URL"]) as connection:
+    async with await aio_pika.connect(
+        each_host(space.environment["PHOTO_AMQP_URL"])[0]
+    ) as connection:
         channel = await connection.channel()
         await declare(channel, topology)
         queue = await channel.declare_queue(

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import aiohttp
 
+from photo_pipeline.embedded.cluster import EmbeddedCluster
 from photo_pipeline.embedded.launcher import EmbeddedServers
 from support.http_contract import checking, http_contract
 from support.ports import own_ports
@@ -34,7 +35,7 @@ class Space:
     environment: Mapping[str, str]
 
     @classmethod
-    def on(cls, servers: EmbeddedServers, *, name: str, storage: Path) -> "Space":
+    def on(cls, servers: EmbeddedServers | EmbeddedCluster, *, name: str, storage: Path) -> "Space":
         address, _, query = servers.mongo_url.partition("?")
         database = f"{address.rsplit('/', 1)[0]}/{name}"
         return cls(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from photo_pipeline.errors import SettingsError
-from photo_pipeline.settings import MIB, read_settings
+from photo_pipeline.settings import MIB, each_host, read_settings
 
 
 def test_defaults_are_the_documented_ones() -> None:
@@ -175,3 +175,17 @@ def test_a_stage_may_not_come_near_the_consumer_timeout(
     # The last try begins within the first half, and has at most the second half.
     assert work.stage_timeout_s < work.handling_s
     assert 2 * work.handling_s < work.consumer_timeout_s
+
+
+def test_several_hosts_of_rabbitmq_share_everything_else() -> None:
+    url = "amqp://user:p,w@a:5672,b,[::1]:5673/vhost?x=1,2"
+    assert read_settings({"PHOTO_AMQP_URL": url}).broker.amqp_url == url
+    assert each_host(url) == (
+        "amqp://user:p,w@a:5672/vhost?x=1,2",
+        "amqp://user:p,w@b/vhost?x=1,2",
+        "amqp://user:p,w@[::1]:5673/vhost?x=1,2",
+    )
+    assert each_host("amqp://a:1") == ("amqp://a:1",)
+    for wrong in ("amqp://a:1,/", "amqp://a:1,b:port/", "amqp://,a/"):
+        with pytest.raises(SettingsError, match="PHOTO_AMQP_URL"):
+            read_settings({"PHOTO_AMQP_URL": wrong})

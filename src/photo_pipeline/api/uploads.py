@@ -131,13 +131,26 @@ async def _judge(request: web.Request, photo_id: str, form: Form, upload: Upload
 async def _insert(app: web.Application, photo: Photo, claim: Claim) -> bool:
     try:
         return await app[keys.PHOTOS].insert(photo)
-    except BaseException:
-        # Under a key the same upload may come again, or be at it already: whatever is there is
-        # its own, and nothing may be taken from it.
-        if claim.key is None:
-            # Shielded: a cancelled request must not leave its bytes behind either.
-            await asyncio.shield(_undo(app, photo))
+    except (StoreUnavailableError, asyncio.CancelledError) as error:
+        if isinstance(error, StoreUnavailableError) and not error.in_doubt:
+            await _drop(app, photo, claim)
+            raise
+        # It may have happened, and it may still happen: a server that was frozen carries it out
+        # when it goes on, after a removal that found nothing. Then the photo is processed; a
+        # document without its bytes would be worse than bytes without a document.
+        log.warning("upload.result_unknown", photo_id=photo.id, key=photo.original)
         raise
+    except BaseException:
+        await _drop(app, photo, claim)
+        raise
+
+
+async def _drop(app: web.Application, photo: Photo, claim: Claim) -> None:
+    """Delete the bytes of a photo that there will be no document of."""
+    # Under a key the same upload may come again, or be at it already: whatever is there is its
+    # own, and nothing may be taken from it.
+    if claim.key is None:
+        await asyncio.shield(app[keys.BLOBS].delete(photo.original))
 
 
 async def _overtaken(app: web.Application, late: Photo) -> Replay:
@@ -146,18 +159,6 @@ async def _overtaken(app: web.Application, late: Photo) -> Replay:
     if photo.status is PhotoStatus.DELETED:
         await erase_bytes(photo.id, app[keys.BLOBS])  # which were just written once more
     return Replay(photo.id, photo.filename)
-
-
-async def _undo(app: web.Application, photo: Photo) -> None:
-    """Forget a photo whose insert failed or has an unknown result."""
-    try:
-        await app[keys.PHOTOS].remove(photo.id)
-    except StoreUnavailableError:
-        # The insert may have happened after all; a document without its bytes would be worse
-        # than bytes without a document.
-        log.warning("upload.undo_incomplete", photo_id=photo.id, key=photo.original)
-        return
-    await app[keys.BLOBS].delete(photo.original)
 
 
 async def _dispatch(app: web.Application, photo: Photo) -> None:

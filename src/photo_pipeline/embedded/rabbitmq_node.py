@@ -5,6 +5,7 @@ import contextlib
 import functools
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from photo_pipeline.embedded.launch import Launch, base_environment
@@ -18,32 +19,58 @@ METHOD_FRAME = b"\x01"  # the broker's answer to the header begins with connecti
 PROBE_TIMEOUT_S = 2.0  # longer than a busy broker needs for one frame
 
 
-def plan(scripts: Path, folder: Path, ports: Sequence[int]) -> Launch:
+@dataclass(frozen=True, slots=True)
+class ClusterPlace:
+    """A node's place in a cluster.
+
+    All nodes have the same ports, each on an address of its own: Erlang then finds them without
+    epmd. ``joins`` names the node whose cluster it joins; None: it is the first.
+    """
+
+    name: str
+    host: str
+    password: str
+    cookie: str
+    joins: str | None
+
+    @property
+    def node(self) -> str:
+        """The node's Erlang name."""
+        return f"{self.name}@{self.host}"
+
+
+def plan(
+    scripts: Path, folder: Path, ports: Sequence[int], place: ClusterPlace | None = None
+) -> Launch:
     """Write the node's configuration below *folder* and return how to start it on *ports*.
 
-    *scripts* is the folder with RabbitMQ's own scripts. Raises OSError when the folder cannot be
-    written.
+    *scripts* is the folder with RabbitMQ's own scripts; without *place* the node is alone.
+    Raises OSError when the folder cannot be written.
     """
     amqp, *_ = ports
+    host = place.host if place else LOOPBACK
     for name in FOLDERS:
         (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     # The database belongs to one node name, so it stays when the ports change.
-    node = _kept(folder / "node", lambda: f"photo-pipeline-{secrets.token_hex(4)}")
-    password = _kept(folder / "password", lambda: secrets.token_hex(16))
-    _kept(folder / "home/.erlang.cookie", lambda: secrets.token_hex(16))
-    _write_configuration(folder / "conf", amqp, password)
+    alone = f"photo-pipeline-{secrets.token_hex(4)}@localhost"
+    node = _kept(folder / "node", lambda: place.node if place else alone)
+    password = _kept(
+        folder / "password", lambda: place.password if place else secrets.token_hex(16)
+    )
+    _kept(folder / "home/.erlang.cookie", lambda: place.cookie if place else secrets.token_hex(16))
+    _write_configuration(folder / "conf", f"{host}:{amqp}", password, place)
     return Launch(
         name="rabbitmq-server",
-        url=f"amqp://{USER}:{password}@{LOOPBACK}:{amqp}/",
+        url=f"amqp://{USER}:{password}@{host}:{amqp}/",
         command=[str(scripts / "rabbitmq-server")],
-        environment=_environment(scripts, folder, f"{node}@localhost", ports),
+        environment=_environment(scripts, folder, node, host, ports),
         folder=folder,
         database=folder / "mnesia",
         log=folder / "log/rabbitmq.log",
         needs="Erlang",
         listens_on=ports,
-        answers=functools.partial(_answers, amqp),
+        answers=functools.partial(_answers, host, amqp),
     )
 
 
@@ -61,9 +88,11 @@ def _kept(path: Path, make: Callable[[], str]) -> str:
     return path.read_text(encoding="ascii")
 
 
-def _write_configuration(conf: Path, amqp: int, password: str) -> None:
+def _write_configuration(
+    conf: Path, address: str, password: str, place: ClusterPlace | None
+) -> None:
     settings = {
-        "listeners.tcp.1": f"{LOOPBACK}:{amqp}",
+        "listeners.tcp.1": address,
         # Created with the database; later starts ignore it.
         "default_user": USER,
         "default_pass": password,
@@ -75,6 +104,12 @@ def _write_configuration(conf: Path, amqp: int, password: str) -> None:
         "log.file.rotation.size": str(10 * 2**20),
         "log.file.rotation.count": "2",
     }
+    if place is not None and place.joins is not None:
+        settings |= {
+            "cluster_formation.peer_discovery_backend": "classic_config",
+            "cluster_formation.classic_config.nodes.1": place.joins,
+            "cluster_formation.classic_config.nodes.2": place.node,
+        }
     text = "".join(f"{key} = {value}\n" for key, value in settings.items())
     (conf / "rabbitmq.conf").write_text(text, encoding="ascii")
     # With management a clean stop takes 6 s instead of 1 s.
@@ -83,14 +118,17 @@ def _write_configuration(conf: Path, amqp: int, password: str) -> None:
     (conf / "rabbitmq-env.conf").write_text("", encoding="ascii")
 
 
-def _environment(scripts: Path, folder: Path, node: str, ports: Sequence[int]) -> Mapping[str, str]:
+def _environment(
+    scripts: Path, folder: Path, node: str, host: str, ports: Sequence[int]
+) -> Mapping[str, str]:
     amqp, distribution, epmd = ports
+    long = not node.endswith("@localhost")  # an address is a long name to Erlang
     arguments = [
         # With a name from the start RabbitMQ finds the distribution running and launches no epmd,
         # a daemon that would outlive it. One fixed port, known to rabbitmqctl, replaces epmd.
-        f"-sname {node} -erl_epmd_port {distribution}",
+        f"{'-name' if long else '-sname'} {node} -erl_epmd_port {distribution}",
         f"-kernel inet_dist_listen_min {distribution} -kernel inet_dist_listen_max {distribution}",
-        "-kernel inet_dist_use_interface {127,0,0,1}",
+        f"-kernel inet_dist_use_interface {{{host.replace('.', ',')}}}",
         # Boot reads thousands of files. On virtual machines with slow wake-ups between processors
         # sleeping after each took 12 s, a short spin 4 s. At rest both use the same.
         "+sbwtdio short",
@@ -106,7 +144,8 @@ def _environment(scripts: Path, folder: Path, node: str, ports: Sequence[int]) -
         **_places(folder),
         "RABBITMQ_NODENAME": node,
         "RABBITMQ_NODE_PORT": str(amqp),
-        "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
+        "RABBITMQ_USE_LONGNAME": "true" if long else "false",
+        "RABBITMQ_NODE_IP_ADDRESS": host,
         "RABBITMQ_DIST_PORT": str(distribution),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": " ".join(arguments),
         "RABBITMQ_CTL_ERL_ARGS": " ".join(tool_arguments),
@@ -141,11 +180,11 @@ def _places(folder: Path) -> Mapping[str, str]:
     }
 
 
-async def _answers(port: int) -> bool:
-    """Say whether *port* speaks AMQP 0-9-1."""
+async def _answers(host: str, port: int) -> bool:
+    """Say whether *port* of *host* speaks AMQP 0-9-1."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
-            reader, writer = await asyncio.open_connection(LOOPBACK, port)
+            reader, writer = await asyncio.open_connection(host, port)
             try:
                 writer.write(AMQP_HEADER)
                 return await reader.read(1) == METHOD_FRAME

@@ -46,34 +46,29 @@ def look(root: Path, photos: Mapping[str, Photo], uploads: Mapping[str, str]) ->
                 damaged[photo.id].append(f"{key} is missing")
             elif _sha256(root / key) != checksum:
                 damaged[photo.id].append(f"{key} is damaged")
-    unknown: dict[_Kind, list[str]] = defaultdict(list)
+    kinds: dict[_Kind, list[str]] = defaultdict(list)
     for key in sorted(found - named):
-        unknown[_kind(key, photos, uploads)].append(key)
-    return Disk(
-        damaged=damaged,
-        unnamed=unknown[_Kind.UNNAMED],
-        unanswered=unknown[_Kind.UNANSWERED],
-        temporary=len(unknown[_Kind.TEMPORARY]),
-    )
+        kinds[_kind(key, photos, uploads)].append(key)
+    return Disk(damaged, kinds[_Kind.UNNAMED], kinds[_Kind.UNANSWERED], len(kinds[_Kind.TEMPORARY]))
 
 
 class _Kind(Enum):
     """What a file is that no document names."""
 
     TEMPORARY = auto()
-    UNFINISHED = auto()  #: a stage at work stores first and records then
     UNANSWERED = auto()
+    AT_WORK = auto()
     UNNAMED = auto()
 
 
 def _kind(key: str, photos: Mapping[str, Photo], uploads: Mapping[str, str]) -> _Kind:
-    folder, *rest = Path(key).parts
-    if folder == TEMPORARY:
-        return _Kind.TEMPORARY
+    first, *rest = Path(key).parts
     photo_id = rest[1] if len(rest) > 1 else ""
-    if photo_id in photos:
-        ended = photos[photo_id].status in _ENDED
-        return _Kind.UNNAMED if ended else _Kind.UNFINISHED
+    if first == TEMPORARY:
+        return _Kind.TEMPORARY
+    if (owner := photos.get(photo_id)) is not None:
+        # A stage at work stores first and records then.
+        return _Kind.UNNAMED if owner.status in _ENDED else _Kind.AT_WORK
     if photo_id not in uploads and key == original_key(photo_id, Path(key).name):
         return _Kind.UNANSWERED
     return _Kind.UNNAMED

@@ -23,24 +23,9 @@ from photo_pipeline.storage.photos import Photos, Selection
 POLL_S: Final = 1.0
 PAGE: Final = 200  # documents of some kilobytes each
 UNFINISHED: Final = tuple(status for status in PhotoStatus if status not in TERMINAL)
+LONGEST_S: Final = 3600.0
+"""Of the wait for the end: a pipeline that moves, but never comes to rest, is no proof either."""
 READ_TRIES: Final = 30  # a server that was started again a moment ago
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _State:
-    unheard: int
-    unfinished: int
-    messages: int
-
-    @property
-    def at_rest(self) -> bool:
-        return not (self.unheard or self.unfinished or self.messages)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.unfinished} photos on their way, {self.unheard} outcomes unheard, "
-            f"{self.messages} messages left"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,32 +40,33 @@ class Observer:
     load: Load
     heard: Heard
 
-    async def until_at_rest(self, patience_s: float, tell: Callable[[str], None]) -> bool:
-        """Wait until every photo has its outcome and no message is left.
+    async def until_at_rest(self, patience_s: float, tell: Callable[[], None]) -> bool:
+        """Wait until every photo has its outcome and no message is left; False if in vain.
 
-        False when nothing has changed for *patience_s*.
+        In vain is when nothing has moved for *patience_s* seconds, or after LONGEST_S.
         """
-        clock = asyncio.get_running_loop().time
-        before, since = None, clock()
-        while clock() - since < patience_s:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + LONGEST_S
+        give_up, seen = loop.time() + patience_s, self._standing()
+        while loop.time() < min(give_up, end):
             with suppress(RetryableError):
-                state = await self._state()
-                if state.at_rest:
+                if await self._at_rest():
                     return True
-                if state != before:
-                    before, since = state, clock()
-                    tell(str(state))
+            if (standing := self._standing()) != seen:
+                give_up, seen = loop.time() + patience_s, standing
+            tell()
             await asyncio.sleep(POLL_S)
         return False
 
-    async def _state(self) -> "_State":
-        standings = await self.photos.standings()
-        unfinished = await self.photos.page(Selection(statuses=UNFINISHED), 1)
-        return _State(
-            unheard=len(self.load.accepted.keys() - self.heard.events.keys()),
-            unfinished=sum(s.photos for s in standings.values()) or len(unfinished),
-            messages=sum((await self._messages()).values()),
-        )
+    def _standing(self) -> int:
+        return len(self.heard.events)
+
+    async def _at_rest(self) -> bool:
+        if not self.load.accepted.keys() <= self.heard.events.keys():
+            return False
+        if await self.photos.page(Selection(statuses=UNFINISHED), 1):
+            return False
+        return not any((await self._messages()).values())
 
     async def _messages(self) -> dict[str, int]:
         """Return how many messages wait in each queue, dead letters and our own included."""

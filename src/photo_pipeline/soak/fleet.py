@@ -53,24 +53,28 @@ class RoleProcess:
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
         self._killed = False
-        self._stopping = asyncio.Event()
+        self._stopping = False
 
     async def keep_running(self) -> None:
         """Start it again and again, until ``stop``; if cancelled, nothing of it is left."""
         try:
-            while not self._stopping.is_set():
+            while not self._stopping:
                 self._killed = False
                 self._process = await self._spawn()
                 status = await self._process.wait()
                 self._end_group(self._process.pid)
-                if not (self._killed or self._stopping.is_set()):
-                    self.crashes.append(status)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(RESTART_S):
-                        await self._stopping.wait()
+                await self._note(status)
         finally:
             if self._process is not None:
                 self._end_group(self._process.pid)
+
+    async def _note(self, status: int) -> None:
+        """Wait as a supervisor does before the next start."""
+        if self._stopping:
+            return
+        if not self._killed:
+            self.crashes.append(status)
+        await asyncio.sleep(RESTART_S)
 
     def kill(self) -> None:
         """End it as the kernel's out-of-memory killer would."""
@@ -89,7 +93,7 @@ class RoleProcess:
 
     async def stop(self) -> None:
         """Let it finish what it has in hand; by force when that takes too long."""
-        self._stopping.set()
+        self._stopping = True
         self._signal(signal.SIGTERM)
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_TIMEOUT_S):

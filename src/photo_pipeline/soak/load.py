@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
+from uuid import NAMESPACE_OID, uuid5
 
 from photo_pipeline.client.answers import RefusedError, UnexpectedAnswerError, UnreachableError
 from photo_pipeline.client.patience import pause_s
@@ -62,12 +63,13 @@ async def upload_all(plan: Plan, folder: Path, services: Sequence[Service], load
             await asyncio.sleep(due - asyncio.get_running_loop().time())
             file = folder / f"photo-{number:05}.jpg"
             checksum = await asyncio.to_thread(_make, plan.seed, number, file)
-            group.create_task(_upload(file, checksum, _in_turn(services, number), load))
+            # One key for all tries: a service that knows it answers with the same photo again.
+            key = str(uuid5(NAMESPACE_OID, f"{plan.seed} {number}"))
+            group.create_task(_upload(file, checksum, key, _in_turn(services, number), load))
 
 
 def _make(seed: int, number: int, file: Path) -> str:
     """Write the photo *number* to *file*; return its SHA-256."""
-    file.parent.mkdir(exist_ok=True)
     chance = random.Random(f"{seed} photo {number}")  # noqa: S311  # it is to repeat itself
     data = synthetic_jpeg(chance)
     file.write_bytes(data)
@@ -82,13 +84,14 @@ def _in_turn(services: Sequence[Service], first: int) -> Iterator[Service]:
         number += 1
 
 
-async def _upload(file: Path, checksum: str, services: Iterator[Service], load: Load) -> None:
+async def _upload(
+    file: Path, checksum: str, key: str, services: Iterator[Service], load: Load
+) -> None:
     deadline = asyncio.get_running_loop().time() + UPLOAD_PATIENCE_S
     for tries, service in enumerate(services, start=1):
         trouble: UnreachableError | RefusedError | UnexpectedAnswerError
         try:
-            # One key for all tries: a service that knows it answers with the same photo again.
-            photo_id = await service.upload(file, preset=None, idempotency_key=checksum)
+            photo_id = await service.upload(file, preset=None, idempotency_key=key)
         except RefusedError as error:
             load.refused += 1
             trouble = error

@@ -1,6 +1,5 @@
 """What was found after a soak, and what follows from it; no I/O."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -59,6 +58,8 @@ class Verdict:
     left: Mapping[str, int]
     nonsense: int
     redeliveries: int
+    abandoned_uploads: int
+    temporary: int
 
     @property
     def proven(self) -> bool:
@@ -126,6 +127,8 @@ class Verdict:
             "messages_left": dict(self.left),
             "malformed_outcomes": self.nonsense,
             "redelivered_outcomes": self.redeliveries,
+            "originals_of_cut_uploads": self.abandoned_uploads,
+            "temporary_files": self.temporary,
         }
 
 
@@ -151,6 +154,8 @@ def judge(evidence: Evidence) -> Verdict:
         left={queue: messages for queue, messages in evidence.left.items() if messages},
         nonsense=evidence.nonsense,
         redeliveries=sum(sum(h.values()) - len(h) for h in evidence.heard.values()),
+        abandoned_uploads=len(evidence.disk.unanswered),
+        temporary=evidence.disk.temporary,
     )
 
 
@@ -180,8 +185,3 @@ def _stuck(photo: Photo, evidence: Evidence) -> Stuck:
     if photo.position:
         where = f"{photo.position.status} since {photo.position.since:%H:%M:%S}, {where}"
     return Stuck(photo.id, photo.status.value, stage, where)
-
-
-def count_faults(names: Sequence[str]) -> dict[str, int]:
-    """Return how often each name stands there, the most frequent first."""
-    return dict(Counter(names).most_common())

@@ -17,6 +17,7 @@ from pymongo.errors import (
     InvalidURI,
     OperationFailure,
     PyMongoError,
+    ServerSelectionTimeoutError,
     WriteError,
 )
 
@@ -52,6 +53,9 @@ def translated() -> Iterator[None]:
         if error.code in _ABOUT_ONE_DOCUMENT:
             raise
         raise StoreUnavailableError(f"MongoDB: {_one_line(error)}") from error
+    except ServerSelectionTimeoutError as error:
+        # No server to ask; of a second try the driver raises what went wrong with the first.
+        raise StoreUnavailableError(f"MongoDB: {_one_line(error)}", in_doubt=False) from error
     except PyMongoError as error:
         raise StoreUnavailableError(f"MongoDB: {_one_line(error)}") from error
 
@@ -81,7 +85,9 @@ async def open_database(url: str) -> AsyncIterator[Database]:
     """Yield the database that *url* names. Connects when first used.
 
     Writes are acknowledged by a majority and journalled, so that what was answered survives
-    the loss of a server. Works on a standalone server and on a replica set.
+    the loss of a server. Reads see only what a majority has: whoever acted upon anything else
+    (acknowledged a message because its photo is done already) would have acted upon a write
+    that the loss of the primary undoes. Works on a standalone server and on a replica set.
     """
     try:
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
@@ -90,6 +96,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
             timeoutMS=TIMEOUT_MS,
             w="majority",
             journal=True,
+            readConcernLevel="majority",
             appname="photo-pipeline",
         )
     except (ConfigurationError, InvalidURI, ValueError):

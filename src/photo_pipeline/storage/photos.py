@@ -59,9 +59,6 @@ class Photos(Protocol):
         Return False, and change nothing, if there is one of this id.
         """
 
-    async def remove(self, photo_id: str) -> None:
-        """Forget a photo that was never accepted."""
-
     async def get(self, photo_id: str) -> Photo:
         """Return the photo or raise UnknownPhotoError."""
 
@@ -163,10 +160,6 @@ class MongoPhotos:
         except DuplicateKeyError:
             return False
         return True
-
-    async def remove(self, photo_id: str) -> None:
-        with translated():
-            await self._collection.delete_one({"_id": photo_id})
 
     async def get(self, photo_id: str) -> Photo:
         with translated():
