@@ -269,10 +269,18 @@ async def test_what_has_changed_since_is_found_in_the_order_of_it(photos: Photos
     assert [found async for found in photos.revisions_since(later)] == []
 
 
+async def test_a_removed_photo_is_forgotten(photos: Photos, photo: Photo) -> None:
+    assert await photos.remove(photo.id)
+    assert not await photos.remove(photo.id)
+    with pytest.raises(UnknownPhotoError):
+        await photos.get(photo.id)
+
+
 async def test_a_server_that_is_away_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("photo_pipeline.storage.mongo.TIMEOUT_MS", 200)
     async with open_database("mongodb://127.0.0.1:1/none") as database:
         with pytest.raises(StoreUnavailableError):
             await check(database)
-        with pytest.raises(StoreUnavailableError):
-            await MongoPhotos(database).get("x")
+        with pytest.raises(StoreUnavailableError) as told:
+            await MongoPhotos(database).insert(make_photo())
+        assert not told.value.in_doubt, "nobody was there to do it"

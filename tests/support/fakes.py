@@ -112,6 +112,10 @@ class FakePhotos:
         self._documents.pop(photo.id, None)
         await self.insert(photo)
 
+    async def remove(self, photo_id: str) -> bool:
+        with self._scissors.effect("remove"):
+            return self._documents.pop(photo_id, None) is not None
+
     async def get(self, photo_id: str) -> Photo:
         if photo_id not in self._documents:
             raise UnknownPhotoError(f"no photo {photo_id}")

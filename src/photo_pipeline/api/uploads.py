@@ -6,6 +6,7 @@ answer → publish → clear the debt. Everything that is refused leaves nothing
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -131,26 +132,32 @@ async def _judge(request: web.Request, photo_id: str, form: Form, upload: Upload
 async def _insert(app: web.Application, photo: Photo, claim: Claim) -> bool:
     try:
         return await app[keys.PHOTOS].insert(photo)
-    except (StoreUnavailableError, asyncio.CancelledError) as error:
-        if isinstance(error, StoreUnavailableError) and not error.in_doubt:
-            await _drop(app, photo, claim)
-            raise
-        # It may have happened, and it may still happen: a server that was frozen carries it out
-        # when it goes on, after a removal that found nothing. Then the photo is processed; a
-        # document without its bytes would be worse than bytes without a document.
-        log.warning("upload.result_unknown", photo_id=photo.id, key=photo.original)
-        raise
-    except BaseException:
-        await _drop(app, photo, claim)
+    except BaseException as error:
+        # Under a key the same upload may come again, or be at it already: whatever is there is
+        # its own, and nothing may be taken from it.
+        if claim.key is None:
+            # Shielded: a cancelled request must not leave its bytes behind either.
+            await asyncio.shield(_undo(app, photo, in_doubt=_in_doubt(error)))
         raise
 
 
-async def _drop(app: web.Application, photo: Photo, claim: Claim) -> None:
-    """Delete the bytes of a photo that there will be no document of."""
-    # Under a key the same upload may come again, or be at it already: whatever is there is its
-    # own, and nothing may be taken from it.
-    if claim.key is None:
-        await asyncio.shield(app[keys.BLOBS].delete(photo.original))
+def _in_doubt(error: BaseException) -> bool:
+    if isinstance(error, StoreUnavailableError):
+        return error.in_doubt
+    return isinstance(error, asyncio.CancelledError)
+
+
+async def _undo(app: web.Application, photo: Photo, *, in_doubt: bool) -> None:
+    """Forget a photo that was not accepted, unless its document may still come.
+
+    A server that was frozen carries the insert out when it goes on, after a removal that found
+    nothing. Then the photo is processed; a document without its bytes would be worse.
+    """
+    with suppress(StoreUnavailableError):
+        if not in_doubt or await app[keys.PHOTOS].remove(photo.id):
+            await app[keys.BLOBS].delete(photo.original)
+            return
+    log.warning("upload.result_unknown", photo_id=photo.id, key=photo.original)
 
 
 async def _overtaken(app: web.Application, late: Photo) -> Replay:

@@ -1,8 +1,7 @@
 """Photos out of nothing: for loads that need many different ones."""
 
 import io
-import random
-from typing import Final
+from typing import Final, Protocol
 
 from PIL import Image, ImageDraw
 
@@ -16,7 +15,20 @@ GRAIN: Final = 16  # pixels a side of one spot of texture: like a photo's, it su
 SHAPES: Final = 12
 
 
-def synthetic_jpeg(chance: random.Random) -> bytes:
+class Chance(Protocol):
+    """Where the numbers come from, as a ``random.Random`` that knows its seed."""
+
+    def randint(self, a: int, b: int) -> int:
+        """Return a number from *a* to *b*, both included."""
+
+    def randrange(self, start: int) -> int:
+        """Return a number from 0 up to, not including, *start*."""
+
+    def randbytes(self, n: int) -> bytes:
+        """Return *n* bytes."""
+
+
+def synthetic_jpeg(chance: Chance) -> bytes:
     """Return a JPEG with colours, edges and texture; always the same for the same *chance*."""
     size = chance.randint(*SIDES), chance.randint(*SIDES)
     spots = size[0] // GRAIN, size[1] // GRAIN

@@ -59,6 +59,9 @@ class Photos(Protocol):
         Return False, and change nothing, if there is one of this id.
         """
 
+    async def remove(self, photo_id: str) -> bool:
+        """Forget a photo that was never accepted; return whether there was one."""
+
     async def get(self, photo_id: str) -> Photo:
         """Return the photo or raise UnknownPhotoError."""
 
@@ -160,6 +163,11 @@ class MongoPhotos:
         except DuplicateKeyError:
             return False
         return True
+
+    async def remove(self, photo_id: str) -> bool:
+        with translated():
+            result = await self._collection.delete_one({"_id": photo_id})
+        return result.deleted_count == 1
 
     async def get(self, photo_id: str) -> Photo:
         with translated():
