@@ -9,7 +9,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
-from photo_pipeline.broker.connection import Link, open_link
+from photo_pipeline.broker.connection import Link, connect, open_link
 from photo_pipeline.broker.deliveries import Delivery, Verdict
 from photo_pipeline.broker.listen import listening
 from photo_pipeline.broker.publisher import open_publisher
@@ -338,3 +338,7 @@ async def test_of_several_hosts_the_one_that_answers_is_found(settings: Settings
 
     async with open_link(several, name="several", on_up=on_up) as link:
         await link.channel(timeout_s=30)
+    async with await connect(several, 5.0) as connection:
+        assert not connection.is_closed
+    with pytest.raises(BrokerUnavailableError):
+        await connect(several.replace(f",{url.rpartition('@')[2]}", "/"), 5.0)

@@ -50,6 +50,23 @@ def translated() -> Iterator[None]:
         raise BrokerUnavailableError("the connection was dropped") from None
 
 
+async def connect(url: str, timeout_s: float) -> AbstractConnection:
+    """Return a connection, for once and unsupervised, to any host of *url*.
+
+    Every host has *timeout_s*. Raises BrokerUnavailableError.
+    """
+    hosts = list(each_host(url))
+    random.shuffle(hosts)
+    for left in reversed(range(len(hosts))):
+        try:
+            with translated():
+                return await aio_pika.connect(hosts[left], timeout=timeout_s)
+        except BrokerUnavailableError:
+            if left == 0:
+                raise
+    raise AssertionError("a URL has a host")
+
+
 OnUp = Callable[["Link", AbstractConnection], Awaitable[AbstractChannel]]
 
 

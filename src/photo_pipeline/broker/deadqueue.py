@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import Final
 
-import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel
 
-from photo_pipeline.broker.connection import translated
+from photo_pipeline.broker.connection import connect, translated
 from photo_pipeline.broker.topology import Names
 
 log = structlog.get_logger()
@@ -44,7 +43,7 @@ class DeadQueues:
             with translated():
                 async with (
                     asyncio.timeout(TIMEOUT_S),
-                    await aio_pika.connect(self._url, timeout=CONNECT_S) as connection,
+                    await connect(self._url, CONNECT_S) as connection,
                 ):
                     channel = await connection.channel(publisher_confirms=False)
                     found = await self._scan(channel, key, set(ids))

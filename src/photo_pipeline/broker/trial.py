@@ -3,11 +3,10 @@
 import asyncio
 from typing import Final
 
-import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import PublishError
 
-from photo_pipeline.broker.connection import CONNECT_TIMEOUT_S, translated
+from photo_pipeline.broker.connection import CONNECT_TIMEOUT_S, connect, translated
 from photo_pipeline.broker.publisher import CONFIRM_TIMEOUT_S, as_message
 from photo_pipeline.broker.topology import Names
 from photo_pipeline.domain.messages import TrialAnswer, TrialMessage
@@ -24,7 +23,7 @@ async def ask(url: str, names: Names, message: TrialMessage, traceparent: str) -
     Raises TrialUnansweredError if none comes in time, and BrokerUnavailableError.
     """
     with translated():
-        async with await aio_pika.connect(url, timeout=CONNECT_TIMEOUT_S) as connection:
+        async with await connect(url, CONNECT_TIMEOUT_S) as connection:
             channel = await connection.channel(on_return_raises=True)
             answers: asyncio.Queue[bytes] = asyncio.Queue(_ANSWERS)
 
