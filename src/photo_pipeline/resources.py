@@ -26,7 +26,7 @@ from photo_pipeline.storage.deliveries import MongoDeliveries
 from photo_pipeline.storage.files import open_blobs
 from photo_pipeline.storage.idempotency import MongoIdempotencyKeys
 from photo_pipeline.storage.mongo import check, open_database
-from photo_pipeline.storage.photos import MongoPhotos
+from photo_pipeline.storage.mongo_photos import MongoPhotos
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,8 @@ from photo_pipeline.domain.rerun import rerun
 from photo_pipeline.domain.status import PhotoStatus, StageStatus
 from photo_pipeline.settings import Settings
 from photo_pipeline.storage.mongo import Database, open_database
-from photo_pipeline.storage.photos import MongoPhotos, Photos, Selection, Standing
+from photo_pipeline.storage.mongo_photos import MongoPhotos
+from photo_pipeline.storage.photos import Photos, Selection, Standing
 from support.pipeline import make_photo
 from support.stores import KINDS, open_photos
 

@@ -12,7 +12,8 @@ from photo_pipeline.domain.status import EventType, PhotoStatus, StageStatus
 from photo_pipeline.errors import StoreUnavailableError, UnknownPhotoError
 from photo_pipeline.settings import Settings
 from photo_pipeline.storage.mongo import check, open_database
-from photo_pipeline.storage.photos import MongoPhotos, Photos
+from photo_pipeline.storage.mongo_photos import MongoPhotos
+from photo_pipeline.storage.photos import Photos
 from support.pipeline import make_photo
 from support.stores import KINDS, open_photos
 

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 from photo_pipeline.settings import Settings
 from photo_pipeline.storage.mongo import open_database
-from photo_pipeline.storage.photos import MongoPhotos, Photos
+from photo_pipeline.storage.mongo_photos import MongoPhotos
+from photo_pipeline.storage.photos import Photos
 from support.fakes import FakePhotos
 
 KINDS = ("fake", "mongo")

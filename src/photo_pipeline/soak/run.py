@@ -36,7 +36,7 @@ from photo_pipeline.soak.outcomes import Heard, hearing_outcomes, soak_topology
 from photo_pipeline.soak.plan import Plan, make_plan
 from photo_pipeline.soak.verdict import Verdict, judge
 from photo_pipeline.storage.mongo import open_database
-from photo_pipeline.storage.photos import MongoPhotos
+from photo_pipeline.storage.mongo_photos import MongoPhotos
 
 SETTLING_S: Final = 2.5
 """RabbitMQ loses a queue for good when it is killed within a second of the queue's first

@@ -13,7 +13,8 @@ if "--role" in sys.orig_argv:
     from photo_pipeline.api import uploads
     from photo_pipeline.broker.publisher import Publisher
     from photo_pipeline.domain.photo import Photo
-    from photo_pipeline.storage.photos import MongoPhotos, Photos
+    from photo_pipeline.storage.mongo_photos import MongoPhotos
+    from photo_pipeline.storage.photos import Photos
 
     async def dispatch_later(photo: Photo, photos: Photos, publisher: Publisher) -> None:
         await asyncio.sleep(2)  # makes a rare loss a certain one
