@@ -10,7 +10,7 @@ from uuid import uuid4
 import structlog
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import PublishError
+from aio_pika.exceptions import DeliveryError, PublishError
 
 from photo_pipeline import __version__
 from photo_pipeline.broker.connection import Link, open_link, translated
@@ -186,6 +186,11 @@ class Publisher:
                 await target.publish(message, key, mandatory=mandatory, timeout=CONFIRM_TIMEOUT_S)
             except PublishError as error:
                 raise UnroutableError(f"no queue for {key!r} at {exchange!r}") from error
+            except DeliveryError:
+                # A channel keeps the leader that a queue had when it first published to it. When
+                # that node is gone it may refuse message after message, where a new one does not.
+                self._link.rebuild()
+                raise
 
 
 def _work_properties(message: WorkMessage, traceparent: str) -> Message:
