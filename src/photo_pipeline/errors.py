@@ -13,6 +13,8 @@
     + SandboxUnavailableError      no child process could be started
     + WebhookFailedError           a webhook's receiver did not accept the event
     + UnexpectedError              anything nobody foresaw: the attempts bound it
+      + PrivacyViolationError      a rendition carries what must not be published
+      + FidelityViolationError     a rendition does not look like its photo
     + TrialUnansweredError         no worker has tried a dead letter in time
   x PermanentError             the same message can never succeed
     + MalformedMessageError        not a work message
@@ -177,6 +179,18 @@ class UnexpectedError(RetryableError):
 
     code = "unexpected_error"
     http_status = 500
+
+
+class PrivacyViolationError(UnexpectedError):
+    """A rendition was found to carry metadata that must not be published."""
+
+    code = "privacy_violation"
+
+
+class FidelityViolationError(UnexpectedError):
+    """A rendition was found to differ too much from its photo."""
+
+    code = "fidelity_violation"
 
 
 class PermanentError(PhotoPipelineError):

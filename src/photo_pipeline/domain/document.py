@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from photo_pipeline.domain.photo import Photo, PhotoError, Rendition, StageError, StageSlot
+from photo_pipeline.domain.receipt import Receipt
 from photo_pipeline.domain.status import EventType, PhotoStatus, StageStatus
 
 VERSION: Final = "v"
@@ -56,6 +57,9 @@ class RenditionDocument(_Document):
     bytes: int
     sha256: str
     url: str
+    receipt: Receipt | None = Field(
+        description="What was found when the picture was opened again after writing."
+    )
 
 
 class TimelineDocument(_Document):

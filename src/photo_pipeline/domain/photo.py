@@ -2,14 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 from uuid_utils import uuid7
 
 from photo_pipeline.domain.preset import Preset
+from photo_pipeline.domain.receipt import Receipt
+from photo_pipeline.domain.stage import Box, Subject
 from photo_pipeline.domain.status import EventType, PhotoStatus, StageStatus
+
+DETECT: Final = "detect"
+FACES: Final = "faces"
+"""Where faces stand: the facts of this stage, under this name, each with a ``box``."""
 
 
 def new_photo_id() -> str:
@@ -52,7 +58,10 @@ class PhotoError(_Facts):
 
 
 class Rendition(_Facts):
-    """A stored picture; width and height in displayed pixels, ``key`` names its blob."""
+    """A stored picture; width and height in displayed pixels, ``key`` names its blob.
+
+    ``receipt`` is missing where a version without receipts made it.
+    """
 
     name: str
     stage: str
@@ -63,6 +72,7 @@ class Rendition(_Facts):
     bytes: int
     sha256: str
     key: str
+    receipt: Receipt | None = None
 
 
 class StageSlot(_Facts):
@@ -145,3 +155,15 @@ class Photo(_Facts):
     def rendition(self, name: str) -> Rendition | None:
         """Return the rendition called *name*, if it exists by now."""
         return next((r for r in self.renditions if r.name == name), None)
+
+    @property
+    def subject(self) -> Subject:
+        """Where the photo's subject is, by the uploader's word and by faces found earlier."""
+        detect = self.stages.get(DETECT)
+        found = detect.facts.get(FACES, ()) if detect else ()
+        return Subject(focal_point=self.focal_point, faces=tuple(map(_box, found)))
+
+
+def _box(face: Mapping[str, Any]) -> Box:
+    left, top, width, height = face["box"]
+    return left, top, width, height

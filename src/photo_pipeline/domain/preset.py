@@ -4,24 +4,39 @@ A photo keeps, in full, the preset it was uploaded with: editing a preset never 
 photo in flight.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import to_jsonable_python
 
 from photo_pipeline.domain.stage import ORIGINAL, Stage
 from photo_pipeline.errors import InvalidPresetError, UnknownPresetError
 
 DEFAULT_PRESET: Final = "default"
 
+_VERSION_CHARACTERS: Final = 12  # 48 bits: only the few versions of one preset are told apart
+
 
 class Preset(BaseModel):
-    """The complete parameters of every stage, as JSON values keyed by stage name."""
+    """The complete parameters of every stage, as JSON values keyed by stage name.
+
+    ``withheld`` names the pictures, the original or renditions, that must not be served.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     stages: Mapping[str, Mapping[str, Any]]
+    withheld: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """Return what tells this preset from another one that had, or will have, its name."""
+        parameters = json.dumps(to_jsonable_python(self.stages), sort_keys=True)
+        return hashlib.sha256(parameters.encode()).hexdigest()[:_VERSION_CHARACTERS]
 
 
 class Presets:
@@ -68,7 +83,8 @@ def _make_preset(
 ) -> tuple[Preset, list[str]]:
     faults: list[str] = []
     complete: dict[str, Any] = {}
-    readable = {ORIGINAL}
+    readable = [ORIGINAL]
+    withheld: list[str] = []
     for stage_name, stage in stages.items():
         try:
             parameters = stage.parameters.model_validate(table.get(stage_name, {}))
@@ -84,6 +100,7 @@ def _make_preset(
             for wanted in stage.reads(parameters)
             if wanted not in readable
         ]
-        readable.update(stage.writes(parameters))
+        withheld += stage.withholds(parameters, tuple(readable))
+        readable += stage.writes(parameters)
         complete[stage_name] = parameters.model_dump(mode="json")
-    return Preset(name=name, stages=complete), faults
+    return Preset(name=name, stages=complete, withheld=tuple(withheld)), faults

@@ -6,6 +6,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from photo_pipeline.domain.receipt import Receipt
+
 ORIGINAL: Final = "original"
 """The name under which a stage reads the untouched upload."""
 
@@ -18,16 +20,35 @@ class Parameters(BaseModel):
 
 P = TypeVar("P", bound=Parameters)
 
+Box = tuple[float, float, float, float]
+"""Left, top, width and height in fractions of the displayed picture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Where the subject of one photo is, as far as anybody has said.
+
+    ``focal_point`` is the uploader's word, as x and y in fractions of the displayed picture;
+    ``faces`` are what an earlier run has found.
+    """
+
+    focal_point: tuple[float, float] | None = None
+    faces: tuple[Box, ...] = ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """An encoded picture that a stage has made; width and height in displayed pixels."""
+    """An encoded picture that a stage has made; width and height in displayed pixels.
+
+    ``format`` is a key of FORMATS. ``receipt`` says what was found when it was opened again.
+    """
 
     name: str
     data: bytes
     width: int
     height: int
-    format: str  # a key of FORMATS
+    format: str
+    receipt: Receipt | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +67,14 @@ def _no_names(_: Any) -> tuple[str, ...]:
     return ()
 
 
+def _as_in_the_preset(parameters: Any, _: Subject) -> Any:
+    return parameters
+
+
+def _hide_nothing(_: Any, __: tuple[str, ...]) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage(Generic[P]):
     """A pure transform from pictures to pictures, and what the pipeline must know about it.
@@ -55,6 +84,12 @@ class Stage(Generic[P]):
     parameters. Raise ``version`` whenever the output for the same parameters changes.
     ``reads`` names the original or renditions of earlier stages, ``writes`` the renditions
     that ``transform`` makes. ``warm`` runs once in each child process before its first photo.
+
+    ``for_photo`` completes a preset's parameters by what is known of one photo's subject; the
+    result is what ``transform`` gets and what the recipe hash covers. ``withholds`` names, of
+    the original and the renditions that earlier stages make (its second argument), those
+    that must not be served. ``check`` looks at stored renditions again: it gets the bytes that
+    the stage read, the bytes that it wrote, both by name, and returns a receipt for each.
     """
 
     version: int
@@ -63,3 +98,8 @@ class Stage(Generic[P]):
     reads: Callable[[P], tuple[str, ...]]
     writes: Callable[[P], tuple[str, ...]] = _no_names
     warm: Callable[[], None] = _nothing
+    for_photo: Callable[[P, Subject], P] = _as_in_the_preset
+    withholds: Callable[[P, tuple[str, ...]], tuple[str, ...]] = _hide_nothing
+    check: Callable[[Mapping[str, bytes], Mapping[str, bytes], P], Mapping[str, Receipt]] | None = (
+        None
+    )

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Final
 
 from photo_pipeline.domain.origin import origin_of
+from photo_pipeline.domain.receipt import Receipt
 from photo_pipeline.domain.stage import Output, Picture, Stage
 from photo_pipeline.errors import MemoryLimitError, PhotoPipelineError, UnexpectedError
 from photo_pipeline.imaging.opening import limit_pixels
@@ -99,7 +100,13 @@ def _refusal(error: PhotoPipelineError, raised: Exception | None = None) -> dict
 def encode_output(output: Output) -> tuple[dict[str, Any], list[bytes]]:
     """Return *output* as a frame's header and blobs."""
     pictures = [
-        {"name": p.name, "width": p.width, "height": p.height, "format": p.format}
+        {
+            "name": p.name,
+            "width": p.width,
+            "height": p.height,
+            "format": p.format,
+            "receipt": p.receipt.model_dump(mode="json") if p.receipt else None,
+        }
         for p in output.pictures
     ]
     return {"pictures": pictures, "facts": output.facts}, [p.data for p in output.pictures]
@@ -108,10 +115,14 @@ def encode_output(output: Output) -> tuple[dict[str, Any], list[bytes]]:
 def decode_output(header: Mapping[str, Any], blobs: list[bytes]) -> Output:
     """Return the output that a frame carries."""
     pictures = tuple(
-        Picture(data=data, **picture)
+        Picture(data=data, **{**picture, "receipt": _receipt(picture["receipt"])})
         for picture, data in zip(header["pictures"], blobs, strict=True)
     )
     return Output(pictures=pictures, facts=header["facts"])
+
+
+def _receipt(told: Mapping[str, Any] | None) -> Receipt | None:
+    return None if told is None else Receipt.model_validate(told)
 
 
 def frame(header: Mapping[str, Any], blobs: list[bytes]) -> list[bytes]:

@@ -137,13 +137,14 @@ class StageConsumer:
             raise CrashLoopError(f"begun {MAX_STARTS} times without an end")
         return begun.photo
 
-    def _parameters(self, photo: Photo) -> Mapping[str, Any]:
-        # What the photo was uploaded with, not what the preset says today.
-        return photo.preset.stages.get(self.name, {})
-
     def _typed_parameters(self, photo: Photo) -> Parameters:
-        parameters: Parameters = self.stage.parameters.model_validate(self._parameters(photo))
+        # What the photo was uploaded with, not what the preset says today.
+        preset = self.stage.parameters.model_validate(photo.preset.stages.get(self.name, {}))
+        parameters: Parameters = self.stage.for_photo(preset, photo.subject)
         return parameters
+
+    def _parameters(self, photo: Photo) -> Mapping[str, Any]:
+        return self._typed_parameters(photo).model_dump(mode="json")
 
     async def _load(self, photo: Photo) -> dict[str, bytes]:
         names = self.stage.reads(self._typed_parameters(photo))
@@ -192,6 +193,7 @@ class StageConsumer:
             bytes=len(picture.data),
             sha256=hashlib.sha256(picture.data).hexdigest(),
             key=key,
+            receipt=picture.receipt,
         )
 
     async def _record(self, job: Job, results: _Results) -> Photo:

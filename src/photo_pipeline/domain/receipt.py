@@ -1,0 +1,45 @@
+"""Receipts: what was found in a rendition when it was opened again after writing."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MIN_SSIM: Final = 0.9
+MAX_COLOUR_DIFFERENCE: Final = 5.0
+"""CIEDE2000, mean over the picture; 1 is just noticeable side by side."""
+
+
+class _Receipt(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PrivacyReceipt(_Receipt):
+    """Which metadata went, which stayed, and the proof of absence.
+
+    ``removed`` names the groups that the source had and the rendition has not, ``kept`` the
+    fields that the rendition carries, with their values. ``found`` counts, by group, what must
+    not be there.
+    """
+
+    removed: tuple[str, ...] = ()
+    kept: Mapping[str, str] = Field(default_factory=dict)
+    found: Mapping[str, int] = Field(default_factory=dict)
+
+
+class FidelityReceipt(_Receipt):
+    """How near the rendition is to the colour-managed, upright source, at a small size.
+
+    ``ssim`` is the structural similarity (Wang et al. 2004), 1 for equal; ``colour_difference``
+    the mean CIEDE2000 (ISO/CIE 11664-6), 0 for equal.
+    """
+
+    ssim: float
+    colour_difference: float
+
+
+class Receipt(_Receipt):
+    """Both receipts of one rendition."""
+
+    privacy: PrivacyReceipt
+    fidelity: FidelityReceipt
