@@ -3,11 +3,14 @@
 import os
 import socket
 import tomllib
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
 
 from photo_pipeline.api.health import serving_probes
 from photo_pipeline.broker.publisher import Publisher, open_publisher
@@ -27,6 +30,9 @@ from photo_pipeline.storage.files import open_blobs
 from photo_pipeline.storage.idempotency import MongoIdempotencyKeys
 from photo_pipeline.storage.mongo import check, open_database
 from photo_pipeline.storage.mongo_photos import MongoPhotos
+
+_SHIPPED: Final = files(__package__) / "presets.toml"
+_FILE: Final = "_file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,19 +94,36 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
 
 
 def read_plans(settings: Settings) -> Plans:
-    """Return presets and stages, checked against each other; raise SettingsError if not."""
+    """Return presets and stages, checked against each other; raise SettingsError if not.
+
+    The presets that come with the package, and those of the operator's file, which may replace
+    them.
+    """
     stages = {name: load(name) for name in PIPELINE}
-    try:
-        return Plans(make_presets(_preset_tables(settings), stages), stages)
-    except InvalidPresetError as error:
-        raise SettingsError(f"PHOTO_PRESETS_FILE: {error}") from error
-
-
-def _preset_tables(settings: Settings) -> Mapping[str, Any]:
     path = settings.process.presets_file
-    if path is None:
-        return {}
+    tables = tomllib.loads(_SHIPPED.read_text(encoding="utf-8"))
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if path is not None:
+            tables |= _with_files(tomllib.loads(path.read_text(encoding="utf-8")), path.parent)
+        return Plans(make_presets(tables, stages), stages)
+    except (OSError, ValueError, InvalidPresetError) as error:
         raise SettingsError(f"PHOTO_PRESETS_FILE: {error}") from error
+
+
+def _with_files(table: Any, folder: Path) -> Any:
+    """Return *table* with the content of a file, in base64, for each key ``<name>_file``.
+
+    A photo carries its preset along, and with it a logo; so a logo is no file for the workers.
+    """
+    if isinstance(table, list):
+        return [_with_files(item, folder) for item in table]
+    if not isinstance(table, Mapping):
+        return table
+    read: dict[str, Any] = {}
+    for key, value in table.items():
+        if key.endswith(_FILE) and isinstance(value, str):
+            content = (folder / value).read_bytes()
+            read[key.removesuffix(_FILE)] = b64encode(content).decode()
+        else:
+            read[key] = _with_files(value, folder)
+    return read

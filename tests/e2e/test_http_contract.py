@@ -71,6 +71,7 @@ CASES = [
     Case(400, "/events/{failed}?since=-1"),
     Case(404, "/events/nothing"),
     Case(400, "/ws"),
+    Case(200, "/presets"),
     Case(200, "/queues"),
     Case(404, "/photos/nothing/original"),
     Case(404, "/photos/nothing/640"),

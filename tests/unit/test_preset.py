@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from photo_pipeline.domain.pipeline import PIPELINE
-from photo_pipeline.domain.preset import Presets, make_presets
+from photo_pipeline.domain.preset import Preset, Presets, make_presets
 from photo_pipeline.errors import InvalidPresetError, UnknownPresetError
 from photo_pipeline.stages import load
 
@@ -48,3 +48,25 @@ def test_all_faults_are_told_and_none_that_only_follows() -> None:
     with pytest.raises(InvalidPresetError) as caught:
         _presets({"a": {"resize": {"quality": 0}}, "b": {"nothing": {}}})
     assert str(caught.value).count(";") == 1
+
+
+@pytest.mark.parametrize("name", ["", "Web", "print proof", "-x", "é", "x" * 65])
+def test_a_name_is_plain(name: str) -> None:
+    with pytest.raises(InvalidPresetError, match="a name is"):
+        _presets({name: {}})
+
+
+@pytest.mark.parametrize("description", [3, "x" * 201])
+def test_a_description_is_a_short_text(description: Any) -> None:
+    with pytest.raises(InvalidPresetError, match=r"web\.description: a text"):
+        _presets({"web": {"description": description}})
+    assert _presets({"web": {"description": "For pages"}}).named("web").description == "For pages"
+
+
+def test_the_version_follows_the_parameters_and_nothing_else() -> None:
+    one = _presets({"a": {"resize": {"quality": 80}}, "b": {"description": "x"}})
+    other = _presets({"a": {"resize": {"quality": 81}}, "b": {"description": "y"}})
+    assert one.named("a").version != other.named("a").version
+    assert one.named("b").version == other.named("b").version == one.named("default").version
+    stored = Preset.model_validate(one.named("a").model_dump(mode="python"))
+    assert stored.version == one.named("a").version

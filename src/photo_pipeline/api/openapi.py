@@ -14,6 +14,7 @@ from photo_pipeline.api.openapi_actions import DELETE, REPROCESS
 from photo_pipeline.api.openapi_bytes import ORIGINAL, RENDITION
 from photo_pipeline.api.openapi_list import LIST
 from photo_pipeline.api.openapi_parts import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND
+from photo_pipeline.api.openapi_presets import PRESETS
 from photo_pipeline.api.openapi_probes import HEALTHZ, METRICS, READYZ
 from photo_pipeline.api.openapi_queues import QUEUES
 from photo_pipeline.api.openapi_status import STATUS
@@ -29,6 +30,7 @@ _PATHS: Final[Paths] = {
     "/photos/{id}/original": PathItem(get=ORIGINAL),
     "/photos/{id}/{rendition}": PathItem(get=RENDITION),
     "/photos/{id}/reprocess": PathItem(post=REPROCESS),
+    "/presets": PathItem(get=PRESETS),
     "/ws": PathItem(get=STREAM_OF_ALL),
     "/ws/{id}": PathItem(get=STREAM),
     "/events/{id}": PathItem(get=EVENTS),

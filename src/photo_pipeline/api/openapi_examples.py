@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from photo_pipeline.api.photos import PhotoPage
+from photo_pipeline.api.presets import PresetDocument, PresetsDocument
 from photo_pipeline.api.queues import Queues, StageQueue, SubscriberQueue
 from photo_pipeline.api.removal import Deleted
 from photo_pipeline.api.uploads import Accepted
@@ -175,4 +176,17 @@ QUEUES_SEEN: Final = Queues(
             subscriber="monitor", queue="processed_images.monitor", ready=0, dead=0, consumers=1
         )
     ],
+).model_dump(mode="json")
+
+PRESETS_OFFERED: Final = PresetsDocument(
+    presets=[
+        PresetDocument(
+            name="default",
+            version="3b1c0f6f2a9d",
+            description="Four sizes for pages, the two large ones also with a watermark.",
+            default=True,
+            stages={"detect": {"rendition": "640", "colours": 5}},
+            withheld=(),
+        )
+    ]
 ).model_dump(mode="json")

@@ -14,6 +14,7 @@ from photo_pipeline.api.dead_replay import (
 from photo_pipeline.api.docs import docs_routes
 from photo_pipeline.api.health import health_routes
 from photo_pipeline.api.photos import get_photos, get_status
+from photo_pipeline.api.presets import get_presets
 from photo_pipeline.api.queues import get_queues
 from photo_pipeline.api.removal import delete_photo
 from photo_pipeline.api.reprocess import post_reprocess
@@ -41,6 +42,7 @@ def routes(metrics: Metrics) -> list[web.RouteDef]:
         web.get("/ws", get_stream_of_all, allow_head=False),
         web.get("/ws/{id}", get_stream, allow_head=False),
         web.get("/events/{id}", get_events, allow_head=False),
+        web.get("/presets", get_presets),
         web.get("/queues", get_queues),
         web.get("/dead", get_dead),
         web.post("/dead/replay", post_replay_group),

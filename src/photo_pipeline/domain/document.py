@@ -101,6 +101,7 @@ class StatusDocument(_Document):
     width: int
     height: int
     preset: str
+    preset_version: str = Field(description="The one of the preset that the photo began with.")
     focal_point: tuple[float, float] | None
     metadata: Mapping[str, Any]
     created_at: datetime
@@ -165,6 +166,7 @@ def status_document(photo: Photo) -> StatusDocument:
             }
         ),
         preset=photo.preset.name,
+        preset_version=photo.preset.version,
         stages=[_stage_document(name, photo.stages[name]) for name in photo.pipeline],
         renditions=renditions,
         srcset=_srcset(renditions),

@@ -6,7 +6,8 @@ photo in flight.
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,6 +17,12 @@ from photo_pipeline.domain.stage import ORIGINAL, Stage
 from photo_pipeline.errors import InvalidPresetError, UnknownPresetError
 
 DEFAULT_PRESET: Final = "default"
+
+NAME: Final = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
+"""A form field, a word on the command line and a label of a metric: plain everywhere."""
+DESCRIPTION: Final = "description"
+MAX_DESCRIPTION: Final = 200
+"""A line or two: each photo carries it along."""
 
 _VERSION_CHARACTERS: Final = 12  # 48 bits: only the few versions of one preset are told apart
 
@@ -29,6 +36,7 @@ class Preset(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
+    description: str = ""
     stages: Mapping[str, Mapping[str, Any]]
     withheld: tuple[str, ...] = ()
 
@@ -45,7 +53,7 @@ class Presets:
     def __init__(self, presets: Mapping[str, Preset]) -> None:
         self._presets = dict(presets)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Preset]:
         return iter(self._presets.values())
 
     def named(self, name: str | None) -> Preset:
@@ -69,10 +77,14 @@ def make_presets(tables: Mapping[str, Any], stages: Mapping[str, Stage[Any]]) ->
         if not isinstance(table, Mapping):
             faults.append(f"{name}: must be a table of stages")
             continue
-        faults += [f"{name}.{stage}: no such stage" for stage in table if stage not in stages]
+        if not NAME.fullmatch(name):
+            faults.append(f"{name!r}: a name is lower case letters, digits, - and _")
+        known = {DESCRIPTION, *stages}
+        faults += [f"{name}.{other}: no such stage" for other in table if other not in known]
         preset, found = _make_preset(name, table, stages)
         faults += found
-        presets[name] = preset
+        if preset is not None:
+            presets[name] = preset
     if faults:
         raise InvalidPresetError("; ".join(faults))
     return Presets(presets)
@@ -80,8 +92,11 @@ def make_presets(tables: Mapping[str, Any], stages: Mapping[str, Stage[Any]]) ->
 
 def _make_preset(
     name: str, table: Mapping[str, Any], stages: Mapping[str, Stage[Any]]
-) -> tuple[Preset, list[str]]:
+) -> tuple[Preset | None, list[str]]:
     faults: list[str] = []
+    description = table.get(DESCRIPTION, "")
+    if not isinstance(description, str) or len(description) > MAX_DESCRIPTION:
+        faults.append(f"{name}.{DESCRIPTION}: a text of at most {MAX_DESCRIPTION} characters")
     complete: dict[str, Any] = {}
     readable = [ORIGINAL]
     withheld: list[str] = []
@@ -103,4 +118,7 @@ def _make_preset(
         withheld += stage.withholds(parameters, tuple(readable))
         readable += stage.writes(parameters)
         complete[stage_name] = parameters.model_dump(mode="json")
-    return Preset(name=name, stages=complete, withheld=tuple(withheld)), faults
+    if faults:
+        return None, faults
+    preset = Preset(name=name, description=description, stages=complete, withheld=tuple(withheld))
+    return preset, []
