@@ -15,7 +15,7 @@ from typing import Any, Final
 from photo_pipeline.api.health import serving_probes
 from photo_pipeline.broker.publisher import Publisher, open_publisher
 from photo_pipeline.broker.topology import Names, Topology, build_topology
-from photo_pipeline.domain.pipeline import PIPELINE, SUBSCRIBERS
+from photo_pipeline.domain.pipeline import PIPELINE
 from photo_pipeline.domain.planning import Plans
 from photo_pipeline.domain.preset import make_presets
 from photo_pipeline.errors import InvalidPresetError, SettingsError
@@ -60,8 +60,6 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
     names = Names(settings.broker.topology_prefix)
     topology = build_topology(
         names,
-        stages=PIPELINE,
-        subscribers=SUBSCRIBERS,
         retry_delays_s=settings.broker.retry_delays_s,
     )
     health, metrics = Health(), Metrics()

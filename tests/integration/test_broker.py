@@ -212,7 +212,8 @@ async def test_a_connection_lost_while_draining_begins_nothing_new(
 
         async def lose_it() -> None:
             await asyncio.sleep(0.3)
-            link.rebuild()
+            assert link._link is not None
+            link._link.rebuild()
             await asyncio.sleep(1)
             release.set()
 

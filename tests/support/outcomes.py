@@ -9,7 +9,6 @@ from aio_pika.abc import AbstractExchange, AbstractIncomingMessage, AbstractQueu
 
 from photo_pipeline.broker.topology import Names, build_topology, declare
 from photo_pipeline.domain.messages import OutcomeEvent
-from photo_pipeline.domain.pipeline import PIPELINE, SUBSCRIBERS
 from photo_pipeline.settings import each_host
 from support.pipeline import TRACE
 from support.processes import Space
@@ -22,8 +21,6 @@ async def watching_outcomes(space: Space) -> AsyncIterator["Watcher"]:
     names = Names(space.prefix)
     topology = build_topology(
         names,
-        stages=PIPELINE,
-        subscribers=SUBSCRIBERS,
         retry_delays_s=map(float, space.environment["PHOTO_RETRY_DELAYS_S"].split(",")),
     )
     async with await aio_pika.connect(

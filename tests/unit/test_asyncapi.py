@@ -21,7 +21,7 @@ DELAYS_S = (5.0, 30.0, 0.5)
 
 
 def _topology(names: Names) -> Topology:
-    return build_topology(names, stages=PIPELINE, subscribers=SUBSCRIBERS, retry_delays_s=DELAYS_S)
+    return build_topology(names, retry_delays_s=DELAYS_S)
 
 
 @cache

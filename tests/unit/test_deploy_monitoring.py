@@ -109,9 +109,7 @@ def test_metrics_and_labels_exist() -> None:
 
 @pytest.mark.parametrize("label", ["queue", "stage", "route", "result", "status", "role", "method"])
 def test_values_that_are_selected_exist(label: str) -> None:
-    topology = build_topology(
-        Names(), stages=PIPELINE, subscribers=SUBSCRIBERS, retry_delays_s=(5, 30, 120, 600)
-    )
+    topology = build_topology(Names(), retry_delays_s=(5, 30, 120, 600))
     told = Metrics().stage_attempts._documentation
     existing = {
         "queue": {queue.name for queue in topology.queues},

@@ -13,10 +13,8 @@ from photo_pipeline.broker import publisher as publishing
 from photo_pipeline.broker.connection import Link
 from photo_pipeline.broker.publisher import (
     FIRST_PAUSE_S,
-    LONGEST_PAUSE_S,
     PATIENCE_S,
     Publisher,
-    pause_s,
 )
 from photo_pipeline.broker.topology import Names
 from photo_pipeline.domain.messages import first_message
@@ -78,14 +76,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred times quicker than in life."""
     for name in ("CONFIRM_TIMEOUT_S", "PATIENCE_S", "FIRST_PAUSE_S", "LONGEST_PAUSE_S"):
         monkeypatch.setattr(publishing, name, getattr(publishing, name) / 100)
-
-
-def test_pauses_grow_to_a_limit_and_no_two_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    for tries in range(1, 1000):
-        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(tries - 1, 50))
-        assert longest / 2 <= pause_s(tries) <= longest
-    assert len({pause_s(5) for _ in range(20)}) == 20
 
 
 @pytest.mark.parametrize(

@@ -64,11 +64,6 @@ class Consumer:
         if self._paused:
             raise BrokerUnavailableError(f"takes nothing: {self._paused}")
 
-    def rebuild(self) -> None:
-        """Throw the connection away and begin again."""
-        if self._link is not None:
-            self._link.rebuild()
-
     def vitals(self) -> Vitals | None:
         """Return what the watchdog is to compare with the broker's view."""
         if self._paused or self._deliveries.stopping.is_set():

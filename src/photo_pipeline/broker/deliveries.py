@@ -2,9 +2,7 @@
 
 import asyncio
 import itertools
-import random
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any, Final
@@ -14,10 +12,11 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
 from photo_pipeline.broker.connection import AMQP_ERRORS
+from photo_pipeline.pauses import growing_s, stopped_within
 
 log = structlog.get_logger()
 
-FIRST_PAUSE_S: Final = 1.0
+FIRST_PAUSE_S: Final = 2.0
 LONGEST_PAUSE_S: Final = 30.0
 
 
@@ -116,17 +115,12 @@ class Deliveries:
                 verdict = Verdict.AGAIN
             if verdict is Verdict.ACK or loop.time() > deadline:
                 return verdict
-            if await self._stopped_within(_pause_s(attempt)) or channel.is_closed:
+            pause_s = growing_s(attempt, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
+            if await stopped_within(self.stopping, pause_s) or channel.is_closed:
                 break
             # Nobody else had it in between.
             delivery = replace(delivery, redelivered=False)
         return Verdict.AGAIN
-
-    async def _stopped_within(self, seconds: float) -> bool:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.stopping.wait()
-        return self.stopping.is_set()
 
     async def drain(self) -> None:
         """Let what is in work end within the grace period, then cancel the rest."""
@@ -139,8 +133,3 @@ class Deliveries:
         if late:
             log.warning("drain.incomplete", deliveries=len(late), grace_s=grace_s)
             await asyncio.gather(*late, return_exceptions=True)
-
-
-def _pause_s(attempt: int) -> float:
-    longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(attempt, 10))
-    return random.uniform(longest / 2, longest)  # noqa: S311  # jitter

@@ -1,7 +1,6 @@
 """Publish: persistent, confirmed, and mandatory wherever nobody listening would be a loss."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -17,6 +16,7 @@ from photo_pipeline.broker.connection import Link, open_link, translated
 from photo_pipeline.broker.topology import Names, Topology, declare
 from photo_pipeline.domain.messages import OutcomeEvent, StatusEvent, TrialAnswer, WorkMessage
 from photo_pipeline.errors import BrokerUnavailableError, UnroutableError
+from photo_pipeline.pauses import growing_s
 
 log = structlog.get_logger()
 
@@ -31,16 +31,6 @@ CONTENT_ENCODING: Final = "utf-8"
 DELIVERY_MODE: Final = DeliveryMode.PERSISTENT
 
 Headers = Mapping[str, Any]
-
-
-def pause_s(tries: int) -> float:
-    """Return the pause after so many tries.
-
-    Growing, so that a broker that has come back in part is not overrun by those who wait for
-    the rest, and spread, so that they do not all come in the same moment.
-    """
-    longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (tries - 1))
-    return random.uniform(longest / 2, longest)  # noqa: S311  # jitter
 
 
 class Publisher:
@@ -160,7 +150,7 @@ class Publisher:
         tries = 0
         while True:
             tries += 1
-            wait_s = pause_s(tries)
+            wait_s = growing_s(tries, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
             try:
                 return await self._once(exchange, key, message, mandatory=mandatory)
             except BrokerUnavailableError:

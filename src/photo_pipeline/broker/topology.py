@@ -13,6 +13,8 @@ from typing import Any, Final, Literal
 
 from aio_pika.abc import AbstractChannel, ExchangeType
 
+from photo_pipeline.domain.pipeline import PIPELINE, SUBSCRIBERS
+
 DELIVERY_LIMIT: Final = 20
 """Guard against crash loops only; our own attempt counter decides long before. Every unclean
 restart of a consumer costs one, so it stays well above the attempts of a stage."""
@@ -123,9 +125,9 @@ class Names:
 def build_topology(
     names: Names,
     *,
-    stages: Iterable[str],
-    subscribers: Iterable[str],
     retry_delays_s: Iterable[float],
+    stages: Iterable[str] = PIPELINE,
+    subscribers: Iterable[str] = SUBSCRIBERS,
 ) -> Topology:
     """Derive the whole topology from the registries; no I/O."""
     stages, subscribers, delays_s = tuple(stages), tuple(subscribers), tuple(retry_delays_s)

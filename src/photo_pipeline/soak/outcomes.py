@@ -17,7 +17,6 @@ from photo_pipeline.broker.topology import (
     build_topology,
 )
 from photo_pipeline.domain.messages import OutcomeEvent
-from photo_pipeline.domain.pipeline import PIPELINE, SUBSCRIBERS
 from photo_pipeline.errors import MalformedMessageError
 from photo_pipeline.settings import BrokerSettings
 
@@ -48,8 +47,6 @@ def soak_topology(settings: BrokerSettings) -> Topology:
     names = Names(settings.topology_prefix)
     topology = build_topology(
         names,
-        stages=PIPELINE,
-        subscribers=SUBSCRIBERS,
         retry_delays_s=settings.retry_delays_s,
     )
     own = Queue(

@@ -5,18 +5,20 @@ message is sent twice, which a stage tolerates too.
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
 
 from photo_pipeline.errors import RetryableError
+from photo_pipeline.pauses import stopped_within
 
 log = structlog.get_logger()
 
 INDEXING_AGAIN_S: Final = 2.0
+SPREAD: Final = (0.75, 1.25)  # of the time between two rounds of a chore
 
 
 class Indexed(Protocol):
@@ -64,9 +66,8 @@ async def _repeat(chore: Chore, stop: asyncio.Event) -> None:
         except Exception as error:
             # One document that nobody foresaw must not end the role, and with it the process.
             log.exception("reconcile.failed", chore=chore.name, error=str(error))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(chore.every_s):
-                await stop.wait()
+        # Spread, so that replicas that began together do not stay together.
+        await stopped_within(stop, chore.every_s * random.uniform(*SPREAD))  # noqa: S311  # no secret
 
 
 async def _ensure_indexes(store: Indexed) -> None:
