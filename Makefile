@@ -7,7 +7,7 @@ DATA   ?= data
 TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check compose-check lock clean servers browser
+.PHONY: help demo run test bench check compose-check lock clean servers browser
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -24,6 +24,9 @@ test: $(VENV)/.dev servers browser check ## Set up, then linters, types, layers 
 # A file's tests share servers, so files stay whole, and begin in the order of the folders.
 SIDE_BY_SIDE := --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder
 
+bench: $(VENV)/.bench ## Measure the stages against plain Pillow and libvips
+	$(BIN)/python tests/bench/stages.py --json $(DATA)/bench-stages.json
+
 check: $(VENV)/.dev ## Linters, types and layers only
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -37,6 +40,7 @@ lock: $(VENV)/.dev ## Renew the hash locks after a change of pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) pyproject.toml --extra embedded -o requirements-embedded.lock
 	$(COMPILE) pyproject.toml --extra embedded --extra dev -o requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra embedded --extra bench -o requirements-bench.lock
 	echo hatchling | $(COMPILE) - -c requirements-dev.lock -o deploy/container/build.lock
 
 COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --no-header \
@@ -59,6 +63,11 @@ $(VENV)/.dev: $(VENV)/.python requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.embedded
+
+$(VENV)/.bench: $(VENV)/.embedded requirements-bench.lock
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-bench.lock
+	@mkdir -p $(DATA)
+	@touch $@
 
 servers: ## Install the RabbitMQ server where it is missing (Debian)
 	@sh .ci/install-package rabbitmq-server /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server

@@ -55,7 +55,7 @@ def recoded(renditions: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def vips_resize(photo: bytes, quality: int = QUALITY) -> dict[str, bytes]:
     """Return the renditions as libvips makes them best: shrink-on-load, then a cascade."""
-    import pyvips  # type: ignore[import-untyped]  # noqa: PLC0415  # an extra, and it starts threads
+    import pyvips  # noqa: PLC0415  # an extra, and it starts threads
 
     made = {}
     image: Any = pyvips.Image.thumbnail_buffer(photo, SIZES[0], height=SIZES[0], size="down")
