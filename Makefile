@@ -25,6 +25,7 @@ test: $(VENV)/.dev servers browser check ## Set up, then linters, types, layers 
 SIDE_BY_SIDE := --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.bench ## Measure the stages against plain Pillow and libvips
+	@mkdir -p $(DATA)
 	$(BIN)/python tests/bench/stages.py --json $(DATA)/bench-stages.json
 
 check: $(VENV)/.dev ## Linters, types and layers only
@@ -66,7 +67,6 @@ $(VENV)/.dev: $(VENV)/.python requirements-dev.lock pyproject.toml
 
 $(VENV)/.bench: $(VENV)/.embedded requirements-bench.lock
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-bench.lock
-	@mkdir -p $(DATA)
 	@touch $@
 
 servers: ## Install the RabbitMQ server where it is missing (Debian)
