@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageCms, ImageFile
 
+from photo_pipeline.domain.encoding import Encoding
 from photo_pipeline.domain.formats import FORMATS
 from photo_pipeline.errors import (
     EmptyFileError,
@@ -23,7 +24,7 @@ from photo_pipeline.errors import (
     UnreadableImageError,
     UnsupportedFormatError,
 )
-from photo_pipeline.imaging.encode import SETTINGS, best_format, encode
+from photo_pipeline.imaging.encode import WRITTEN, encode, written_format
 from photo_pipeline.imaging.header import OPENERS
 from photo_pipeline.imaging.opening import displayed_size, limit_pixels, open_upright
 from photo_pipeline.imaging.probe import Probe, probe
@@ -129,7 +130,7 @@ EVERY_FORMAT = {name: save(grid(), fmt.pillow) for name, fmt in FORMATS.items()}
 
 def test_the_formats_that_can_be_opened_are_the_registered_ones() -> None:
     assert OPENERS.keys() == FORMATS.keys()
-    assert SETTINGS.keys() <= FORMATS.keys()
+    assert set(WRITTEN) <= FORMATS.keys()
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -460,7 +461,7 @@ def test_transparency_survives_in_every_form() -> None:
             assert isinstance(right, tuple), name
             assert left[3] == 0, name
             assert near(right, (255, 0, 0, 255), 4), name
-            assert best_format(image) == "png", name
+            assert written_format(Encoding(), image) == "png", name
 
 
 def test_grey_with_alpha() -> None:
@@ -471,7 +472,7 @@ def test_grey_with_alpha() -> None:
 def test_idle_alpha_is_dropped() -> None:
     image = open_upright(save(Image.new("RGBA", (8, 8), (1, 2, 3, 255)), "PNG"))
     assert image.mode == "RGB"
-    assert best_format(image) == "jpeg"
+    assert written_format(Encoding(), image) == "jpeg"
     palette = Image.new("P", (8, 8), 1)
     palette.putpalette([0, 0, 255, 255, 0, 0])
     assert open_upright(save(palette, "PNG", transparency=0)).mode == "RGB"  # 0 is not used
@@ -591,7 +592,7 @@ def test_a_profile_of_another_colour_space_is_ignored() -> None:
 # --- encode ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format_", SETTINGS)
+@pytest.mark.parametrize("format_", WRITTEN)
 def test_encoding_is_deterministic_and_bare(format_: str) -> None:
     image = grid()
     image.info = {
@@ -602,7 +603,9 @@ def test_encoding_is_deterministic_and_bare(format_: str) -> None:
         "xmp": b"<secret/>",
         "dpi": (300, 300),
     }
-    one, other = encode("x", image, format_, 82), encode("x", image, format_, 82)
+    one, other = (
+        encode("x", image, Encoding.model_validate({"format": format_})) for _ in range(2)
+    )
     assert one == other
     assert (one.name, one.width, one.height, one.format) == ("x", 240, 160, format_)
     read = Image.open(io.BytesIO(one.data))
@@ -613,12 +616,12 @@ def test_encoding_is_deterministic_and_bare(format_: str) -> None:
 
 
 def test_jpeg_of_a_transparent_picture_lies_on_white() -> None:
-    picture = encode("x", Image.new("RGBA", (16, 16), (0, 0, 0, 0)), "jpeg", 82)
+    picture = encode("x", Image.new("RGBA", (16, 16), (0, 0, 0, 0)), Encoding(format="jpeg"))
     assert near(Image.open(io.BytesIO(picture.data)).getpixel((8, 8)), (255, 255, 255), 2)
 
 
 def test_png_keeps_alpha() -> None:
     image = Image.new("RGBA", (16, 16), (10, 20, 30, 40))
-    picture = encode("x", image, best_format(image), 82)
+    picture = encode("x", image, Encoding())
     assert picture.format == "png"
     assert Image.open(io.BytesIO(picture.data)).getpixel((8, 8)) == (10, 20, 30, 40)

@@ -105,7 +105,8 @@ def _make_preset(
             parameters = stage.parameters.model_validate(table.get(stage_name, {}))
         except ValidationError as error:
             faults += [
-                f"{name}.{stage_name}.{'.'.join(map(str, e['loc']))}: {e['msg']}"
+                f"{'.'.join((name, stage_name, *map(str, e['loc'])))}: "
+                f"{e['msg'].removeprefix('Value error, ')}"
                 for e in error.errors(include_url=False)
             ]
             # What the later stages read hangs on this one: no faults that only follow from it.

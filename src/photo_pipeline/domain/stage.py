@@ -51,6 +51,14 @@ class Picture:
     receipt: Receipt | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that was done otherwise than asked, with a stable code: no reason to fail."""
+
+    code: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """What a stage makes: any number of pictures, and facts (JSON values) about the photo."""

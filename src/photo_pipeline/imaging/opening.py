@@ -19,12 +19,16 @@ from photo_pipeline.imaging.scale import fit, shrink
 DECODING_BYTES_PER_PIXEL: Final = 8
 """Pillow's pixels take 4, the decoder's planes or coefficients of a progressive JPEG 3 to 8."""
 
+DCT_SCALES: Final = (2, 4, 8)
+"""By which libjpeg shrinks while it decodes, and Pillow can ask it to."""
 
-def open_upright(data: bytes, box: int | None = None) -> Image.Image:
+
+def open_upright(data: bytes, box: int | None = None, tolerance: float = 0.0) -> Image.Image:
     """Return the picture in *data* as people see it: upright, in sRGB, mode RGB or RGBA.
 
     With *box* the longest side is reduced to that many pixels (a smaller picture keeps its
-    size), for JPEG already while decoding; the costly steps then work on few pixels. The mode
+    size), for JPEG already while decoding; the costly steps then work on few pixels. It may be
+    smaller by the share *tolerance*, where a JPEG can be decoded at half the cost then. The mode
     is RGBA only if some pixel really is transparent. Of an animation, the first frame. The
     picture carries no metadata. Raises UnreadableImageError for anything that is not a whole
     image of a supported format, TooManyPixelsError above the limit set by ``limit_pixels``
@@ -35,7 +39,7 @@ def open_upright(data: bytes, box: int | None = None) -> Image.Image:
     stored = source.size
     with only_our_errors():
         try:
-            size, region = _decode(source, box)
+            size, region = _decode(source, box, tolerance)
         except Exception:
             _blame_memory_if_scarce(stored)
             raise
@@ -86,15 +90,26 @@ def _blame_memory_if_scarce(size: tuple[int, int]) -> None:
 
 
 def _decode(
-    source: ImageFile, box: int | None
+    source: ImageFile, box: int | None, tolerance: float
 ) -> tuple[tuple[int, int], tuple[float, float, float, float] | None]:
     """Decode in place; return the size to reach and the region of the pixels that shows."""
     if box is not None and isinstance(source, JpegImageFile):
         # The fitted size, not the square box: Pillow lets the shorter side decide. The result
         # is never smaller, and may have a partly filled last column that the region leaves out.
         size = fit(source.size, box)
+        if scale := _near_enough(source.size, size, tolerance):
+            size = source.width // scale, source.height // scale
         drafted = source.draft(None, size)
         source.load()
-        return size, drafted[1] if drafted else None
+        # What is left of a last block that the scale cuts through is no pixel to resample for.
+        return size, (0, 0, *size) if scale else drafted[1] if drafted else None
     source.load()  # first: only then the size of every TIFF is the displayed one
     return source.size if box is None else fit(source.size, box), None
+
+
+def _near_enough(stored: tuple[int, int], size: tuple[int, int], tolerance: float) -> int | None:
+    """Return the scale at which a JPEG decodes a little smaller than *size*, if there is one."""
+    for scale in DCT_SCALES:
+        if size[0] * (1 - tolerance) <= stored[0] // scale < size[0]:
+            return scale
+    return None

@@ -9,9 +9,10 @@ from typing import Annotated, Final, Literal, Self
 from PIL import Image
 from pydantic import Field, field_validator, model_validator
 
+from photo_pipeline.domain.encoding import Encoding
 from photo_pipeline.domain.stage import Output, Parameters, Picture, Stage
 from photo_pipeline.errors import PhotoPipelineError
-from photo_pipeline.imaging.encode import SETTINGS, best_format, encode
+from photo_pipeline.imaging.encode import WRITTEN, encode
 from photo_pipeline.imaging.mark import logo_mark, missing_glyphs, stamp, text_mark
 from photo_pipeline.imaging.modes import is_transparent
 from photo_pipeline.imaging.opening import open_upright
@@ -117,8 +118,8 @@ def _marked(name: str, data: bytes, parameters: WatermarkParameters) -> Picture:
     )
     stamp(image, mark, at)
     kept = sniff(data[:HEAD_BYTES])
-    format_ = kept if kept in SETTINGS else best_format(image)
-    return encode(_written(name), image, format_, parameters.quality)
+    encoding = Encoding(format=kept if kept in WRITTEN else "auto", quality=parameters.quality)
+    return encode(_written(name), image, encoding)
 
 
 @lru_cache(maxsize=2)
