@@ -69,7 +69,7 @@ def open_frames(data: bytes, size: tuple[int, int], crop: Region = (0, 0, 1, 1))
     turn = orientation.orientation(source)
     with only_our_errors():
         shown = list(_shown(source, turn, size, crop))
-        loop = int(source.info.get("loop", 1))
+        loop = int(source.info.get("loop", PLAYED.get(str(source.format), 1)))
     transparent = any(image.mode == "RGBA" for image, _ in shown)
     images = [as_mode(image, "RGBA") if transparent else image for image, _ in shown]
     return Frames(
@@ -103,6 +103,9 @@ def _last(source: ImageFile) -> int:
         return 1
     return int(getattr(source, "n_frames", 1))
 
+
+PLAYED: Final = {"AVIF": 0}
+"""How often an animation is played that does not say: a GIF once, an AVIF for ever."""
 
 ANIMATED: Final = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
 """Pillow's names of the formats whose further pictures are frames, not pages or previews."""

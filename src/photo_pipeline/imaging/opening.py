@@ -21,6 +21,8 @@ DECODING_BYTES_PER_PIXEL: Final = 8
 
 DCT_SCALES: Final = (2, 4, 8)
 """By which libjpeg shrinks while it decodes, and Pillow can ask it to."""
+LEAST_SIDE: Final = 100
+"""Pixels: then the last block, which the scale may cut through, is less than a percent."""
 
 
 def open_upright(data: bytes, box: int | None = None, tolerance: float = 0.0) -> Image.Image:
@@ -110,6 +112,7 @@ def _decode(
 def _near_enough(stored: tuple[int, int], size: tuple[int, int], tolerance: float) -> int | None:
     """Return the scale at which a JPEG decodes a little smaller than *size*, if there is one."""
     for scale in DCT_SCALES:
-        if size[0] * (1 - tolerance) <= stored[0] // scale < size[0]:
+        near = size[0] * (1 - tolerance) <= stored[0] // scale < size[0]
+        if near and min(stored) // scale >= LEAST_SIDE:
             return scale
     return None
