@@ -21,4 +21,6 @@ FORMATS: Final[dict[str, ImageFormat]] = {
     "tiff": ImageFormat("TIFF", "image/tiff", "tif"),
     "bmp": ImageFormat("BMP", "image/bmp", "bmp"),
     "avif": ImageFormat("AVIF", "image/avif", "avif"),
+    "heic": ImageFormat("HEIF", "image/heic", "heic"),
+    "jpeg2000": ImageFormat("JPEG2000", "image/jp2", "jp2"),
 }

@@ -15,21 +15,29 @@ MODES: Final[dict[str, dict[str, str]]] = {
 }
 """By the profile's colour space and the picture's mode: the mode in which the profile applies."""
 
+BROKEN: Final = "broken"
+NOTHING_TO_DO: Final = "nothing to do"
+
 CACHED_PROFILES: Final = 4
 """Photos of one upload tend to share a profile; a press profile may have 2 MiB."""
 GRID: Final = 6  # steps of each channel when asking whether a profile is sRGB
 IDENTITY_TOLERANCE: Final = 2  # of 255: how far the many sRGB profiles in use differ
 
 
+def is_usable(profile: bytes, mode: str) -> bool:
+    """Say whether *profile* is whole and describes pixels of *mode*."""
+    return _transform(profile, mode) is not BROKEN
+
+
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Return an L, LA, RGB, RGBA or CMYK picture in sRGB, as L, LA, RGB or RGBA.
 
     Colours are mapped relative-colorimetrically with black point compensation (ISO 18619), the
-    usual choice for photographs. A profile that is broken, of another colour space than
-    the pixels, or sRGB itself changes nothing; CMYK without a profile is converted naively.
+    usual choice for photographs. A profile that is not usable, or sRGB itself, changes nothing;
+    CMYK without a profile is converted naively.
     """
-    transform = _transform(profile, image.mode) if profile else None
-    if transform is None:
+    transform = _transform(profile, image.mode) if profile else NOTHING_TO_DO
+    if isinstance(transform, str):
         return as_mode(image, "RGB") if image.mode == "CMYK" else image
     if transform.input_mode == "L":
         grey = _apply(image.getchannel("L"), transform)
@@ -47,8 +55,8 @@ def _apply(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.I
 
 
 @lru_cache(maxsize=CACHED_PROFILES)
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return the way from *profile* to sRGB for pictures of *mode*, or None if there is none."""
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | str:
+    """Return the way from *profile* to sRGB for pictures of *mode*, or why there is none."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         applied = MODES[source.profile.xcolor_space.strip()][mode].replace("LA", "L")
@@ -61,8 +69,8 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
             ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
     except (ImageCms.PyCMSError, OSError, KeyError, TypeError, ValueError):
-        return None
-    return None if _is_identity(transform) else transform
+        return BROKEN
+    return NOTHING_TO_DO if _is_identity(transform) else transform
 
 
 def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:

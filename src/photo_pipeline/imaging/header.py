@@ -4,11 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, BinaryIO, Final
 
+import pi_heif.options
+from pi_heif import HeifImageFile
 from PIL import Image
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -25,10 +28,18 @@ OPENERS: Final[dict[str, Callable[[IO[bytes]], ImageFile]]] = {
     "tiff": TiffImageFile,
     "bmp": BmpImageFile,
     "avif": AvifImageFile,
+    "heic": HeifImageFile,
+    "jpeg2000": Jpeg2KImageFile,
 }
 """The classes themselves, not ``Image.open``: no other plug-in can be reached, a phone's
 multi-picture JPEG is its first picture, and the pixel limit is ours alone, without the
 warning that ``Image.open`` gives at one limit and the error at twice that limit."""
+
+# One photo, one core; and of a HEIC nothing but its picture.
+pi_heif.options.DECODE_THREADS = 1
+pi_heif.options.THUMBNAILS = False
+pi_heif.options.DEPTH_IMAGES = False
+pi_heif.options.AUX_IMAGES = False
 
 
 @contextmanager

@@ -2,19 +2,29 @@
 
 import io
 import warnings
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
-from PIL import Image
+from PIL import Image, ImageChops
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from photo_pipeline.errors import EmptyFileError, UnreadableImageError, UnsupportedFormatError
+from photo_pipeline.domain.stage import Note
+from photo_pipeline.errors import (
+    EmptyFileError,
+    PhotoPipelineError,
+    UnreadableImageError,
+    UnsupportedFormatError,
+)
 from photo_pipeline.imaging import orientation
-from photo_pipeline.imaging.colour import to_srgb
+from photo_pipeline.imaging.colour import is_usable, to_srgb
 from photo_pipeline.imaging.header import only_our_errors, open_header
 from photo_pipeline.imaging.modes import as_mode, plain
 from photo_pipeline.imaging.scale import fit, shrink
+from photo_pipeline.imaging.sniff import HEAD_BYTES, sniff
+from photo_pipeline.imaging.wholeness import END, SMALL, is_whole, may_be_filled
 
 DECODING_BYTES_PER_PIXEL: Final = 8
 """Pillow's pixels take 4, the decoder's planes or coefficients of a progressive JPEG 3 to 8."""
@@ -25,17 +35,48 @@ LEAST_SIDE: Final = 100
 """Pixels: then the last block, which the scale may cut through, is less than a percent."""
 
 
-def open_upright(data: bytes, box: int | None = None, tolerance: float = 0.0) -> Image.Image:
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A picture, and what was done otherwise than its file asks."""
+
+    image: Image.Image
+    notes: tuple[Note, ...]
+
+
+def open_noted(data: bytes, box: int | None = None, tolerance: float = 0.0) -> Opened:
+    """Return what ``open_upright`` does of somebody's upload, with notes.
+
+    With *tolerance* the longest side may be smaller by that share than *box*, where a JPEG can
+    be decoded at half the cost then. A file that was cut is refused, even where its decoder
+    fills what is missing, unless only its end is missing and every pixel is there.
+    """
+    notes: list[Note] = []
+    try:
+        image = _open(data, box, tolerance, notes, doubtful=True)
+    except UnreadableImageError:
+        if not _lacks_only_its_end(data):
+            raise
+        notes = [Note("truncated_accepted", "The file lacks its end, but no pixel.")]
+        image = _open(data.rstrip(b"\xff") + END, box, tolerance, notes, doubtful=False)
+    return Opened(image, tuple(notes))
+
+
+def open_upright(data: bytes, box: int | None = None) -> Image.Image:
     """Return the picture in *data* as people see it: upright, in sRGB, mode RGB or RGBA.
 
     With *box* the longest side is reduced to that many pixels (a smaller picture keeps its
-    size), for JPEG already while decoding; the costly steps then work on few pixels. It may be
-    smaller by the share *tolerance*, where a JPEG can be decoded at half the cost then. The mode
+    size), for JPEG already while decoding; the costly steps then work on few pixels. The mode
     is RGBA only if some pixel really is transparent. Of an animation, the first frame. The
     picture carries no metadata. Raises UnreadableImageError for anything that is not a whole
     image of a supported format, TooManyPixelsError above the limit set by ``limit_pixels``
     (Pillow's default without). MemoryError passes through.
     """
+    return _open(data, box, 0.0, [], doubtful=False)
+
+
+def _open(
+    data: bytes, box: int | None, tolerance: float, notes: list[Note], *, doubtful: bool
+) -> Image.Image:
     source = _header(data)
     turn = orientation.orientation(source)
     stored = source.size
@@ -45,14 +86,37 @@ def open_upright(data: bytes, box: int | None = None, tolerance: float = 0.0) ->
         except Exception:
             _blame_memory_if_scarce(stored)
             raise
+        if doubtful and isinstance(source, JpegImageFile):
+            scale = max(1, round(stored[0] / source.width))
+            if may_be_filled(source, scale) and not is_whole(data, SMALL):
+                raise UnreadableImageError("The image cannot be read: it was cut")
         image = plain(source)
+        if image.mode == "CMYK" and isinstance(source, JpegImageFile) and not _is_adobe(source):
+            image = ImageChops.invert(image)
     image = shrink(image, size, region)
-    image = to_srgb(image, source.info.get("icc_profile"))
+    profile = source.info.get("icc_profile")
+    if profile and not is_usable(profile, image.mode):
+        notes.append(Note("profile_ignored", "The colour profile is broken or of another kind."))
+    image = to_srgb(image, profile)
     if not isinstance(source, TiffImageFile):  # Pillow has turned a TIFF while decoding
         image = orientation.upright(image, turn)
     image = as_mode(image, "RGBA" if image.mode.endswith("A") else "RGB")
     image.info = {}
     return image
+
+
+def _is_adobe(source: JpegImageFile) -> bool:
+    """Say whether an APP14 marker tells that inks are stored inverted (ITU-T T.872, 6.5.3).
+
+    Pillow takes that for granted of every CMYK JPEG.
+    """
+    return "adobe" in source.info
+
+
+def _lacks_only_its_end(data: bytes) -> bool:
+    with suppress(PhotoPipelineError), only_our_errors():
+        return sniff(data[:HEAD_BYTES]) == "jpeg" and is_whole(data)
+    return False
 
 
 def displayed_size(data: bytes) -> tuple[int, int]:

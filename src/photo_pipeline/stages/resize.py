@@ -25,7 +25,7 @@ from photo_pipeline.imaging.animation import frame_count, holdable, open_frames
 from photo_pipeline.imaging.crop import WHOLE
 from photo_pipeline.imaging.encode import encode, encode_animation
 from photo_pipeline.imaging.framing import Framed, framed, render
-from photo_pipeline.imaging.opening import displayed_size, open_upright
+from photo_pipeline.imaging.opening import Opened, displayed_size, open_noted
 from photo_pipeline.imaging.scale import fit, shrink
 
 MAX_RENDITIONS: Final = 16
@@ -98,12 +98,12 @@ def resize(inputs: Mapping[str, bytes], parameters: ResizeParameters) -> Output:
     """
     original = inputs[ORIGINAL]
     displayed = displayed_size(original)
-    base = _base(original, displayed, parameters)
+    opened = _base(original, displayed, parameters)
+    base, notes = opened.image, list(opened.notes)
     subject = Subject(focal_point=parameters.focal_point, faces=parameters.faces)
     frames = [base]
     made: dict[Any, Picture] = {}
     pictures: dict[str, Picture] = {}
-    notes: list[Note] = []
     wanted = framed(parameters.wanted, displayed, subject, base)
     for one in sorted(wanted, key=lambda one: one.longest_side, reverse=True):
         name = one.rendition.name
@@ -125,14 +125,14 @@ def resize(inputs: Mapping[str, bytes], parameters: ResizeParameters) -> Output:
     )
 
 
-def _base(original: bytes, displayed: tuple[int, int], parameters: ResizeParameters) -> Image.Image:
+def _base(original: bytes, displayed: tuple[int, int], parameters: ResizeParameters) -> Opened:
     """Return the photo, upright and in sRGB, as large as the largest rendition needs it."""
     largest = max(framed(parameters.wanted, displayed, Subject()), key=lambda one: one.longest_side)
     if largest.longest_side >= max(displayed):
-        return open_upright(original)
+        return open_noted(original)
     if largest.region == WHOLE:
-        return open_upright(original, max(largest.size), parameters.tolerance)
-    return open_upright(original, ceil(largest.longest_side))
+        return open_noted(original, max(largest.size), parameters.tolerance)
+    return open_noted(original, ceil(largest.longest_side))
 
 
 def _moves(original: bytes, one: Framed, notes: list[Note]) -> bool:
