@@ -10,15 +10,9 @@ from PIL import Image, ImageChops, ImageStat
 from pydantic import ValidationError
 
 from photo_pipeline.errors import UnreadableImageError
-from photo_pipeline.imaging.mark import text_mark
-from photo_pipeline.stages.watermark import (
-    FREE_SPACE_BEFORE,
-    MAX_LOGO_BYTES,
-    STAGE,
-    Position,
-    WatermarkParameters,
-    watermark,
-)
+from photo_pipeline.imaging.mark import logo_shape, text_shape
+from photo_pipeline.imaging.placing import FREE_SPACE_BEFORE, Position
+from photo_pipeline.stages.watermark import MAX_LOGO_BYTES, STAGE, WatermarkParameters, watermark
 from support.pictures import save
 
 POSITIONS: tuple[Position, ...] = get_args(Position)
@@ -89,22 +83,12 @@ def test_the_mark_shows_where_it_was_asked_for(
     # It shows: somewhere under it the picture changes strongly, and often.
     luma = ImageChops.difference(before, after).convert("L").crop((left, top, right, bottom))
     assert luma.getextrema()[1] >= 70  # type: ignore[operator]
-    assert ImageStat.Stat(luma).mean[0] >= 8
-
-
-@pytest.mark.parametrize("ground", GROUNDS)
-def test_text_stands_out_from_its_own_halo(ground: str) -> None:
-    """White next to dark is what makes it legible on a ground of any luminance."""
-    before = GROUNDS[ground]
-    after = marked(before, opacity=1.0, position="centre")
-    luma = after.convert("L").crop(changed(before, after))
-    assert luma.getextrema()[0] <= 60  # type: ignore[operator]
-    assert luma.getextrema()[1] == 255
+    assert ImageStat.Stat(luma).mean[0] >= 6
 
 
 def test_only_the_corner_changes_in_a_jpeg_too() -> None:
     before = GROUNDS["grey"]
-    after = marked(before, "JPEG", quality=95)
+    after = marked(before, "JPEG", encoding={"quality": 95})
     difference = ImageChops.difference(before, after).convert("L")
     assert difference.crop((480, 440, 640, 480)).getextrema()[1] > 50  # type: ignore[operator]
     difference.paste(0, (464, 432, 640, 480))  # the mark and the JPEG blocks that it touches
@@ -116,7 +100,9 @@ def test_opacity_and_scale_count(ground: str) -> None:
     before = GROUNDS[ground]
 
     def strength(**options: Any) -> float:
-        return ImageStat.Stat(ImageChops.difference(before, marked(before, **options))).sum[0]
+        return ImageStat.Stat(
+            ImageChops.difference(before, marked(before, contrast=1, **options))
+        ).sum[0]
 
     assert strength(opacity=0.2) < strength(opacity=0.6) < strength(opacity=1.0)
     assert strength(scale=0.1) < strength(scale=0.25) < strength(scale=0.8)
@@ -128,7 +114,7 @@ def test_the_mark_grows_with_the_picture() -> None:
     widths = []
     for width in (320, 640, 1280):
         before = Image.new("RGB", (width, width * 3 // 4), (90, 90, 90))
-        left, _, right, _ = changed(before, marked(before))
+        left, _, right, _ = changed(before, marked(before, contrast=1))
         widths.append(right - left)
     assert widths[1] == pytest.approx(2 * widths[0], abs=8)
     assert widths[2] == pytest.approx(4 * widths[0], abs=14)
@@ -181,7 +167,8 @@ def test_the_same_input_gives_the_same_bytes_also_from_a_cold_cache() -> None:
     parameters = WatermarkParameters(renditions=("x",))
     first = watermark(inputs, parameters)
     assert watermark(inputs, parameters) == first
-    text_mark.cache_clear()
+    text_shape.cache_clear()
+    logo_shape.cache_clear()
     assert watermark(inputs, parameters) == first
 
 
@@ -195,13 +182,24 @@ def test_the_same_input_gives_the_same_bytes_also_from_a_cold_cache() -> None:
         {"text": "   "},
         {"text": "two\nlines"},
         {"text": "x" * 201},
-        {"text": "\u65e5\u672c"},  # not in the bundled font: would be empty boxes
+        {"text": "\u0e44\u0e17\u0e22"},  # Thai is in no typeface: would be empty boxes
+        {"text": "\u200c\u200f"},
         {"opacity": 0},
         {"opacity": 1.1},
         {"scale": 0},
         {"margin": 0.3},
         {"position": "somewhere"},
         {"quality": 100},
+        {"encoding": {"quality": 100}},
+        {"contrast": 0.5},
+        {"tone": "grey"},
+        {"tile": {"angle": 100}},
+        {"unmarked": "gone"},
+        {"renditions": ("a", {"name": "a"})},
+        {"renditions": ({"scale": 0.5},)},
+        {"renditions": ({"name": "a", "scale": 2},)},
+        {"renditions": ({"name": "a", "unmarked": "served"},)},
+        {"renditions": ({"name": "a", "text": "x", "image": logo()},)},
         {"image": "not base64!"},
         {"image": base64.b64encode(b"not a picture").decode()},
         {"image": base64.b64encode(save(Image.new("RGB", (9, 9)), "JPEG")).decode()},
@@ -217,8 +215,8 @@ def test_wrong_parameters_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_the_missing_characters_are_named() -> None:
-    with pytest.raises(ValidationError, match="cannot draw: \u65e5"):
-        WatermarkParameters(text="a\u65e5b")
+    with pytest.raises(ValidationError, match="no typeface can draw: \u0e17"):
+        WatermarkParameters(text="a\u0e17b")
 
 
 def test_garbage_is_refused() -> None:
