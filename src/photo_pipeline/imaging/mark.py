@@ -128,7 +128,7 @@ def lay(
     if shape.colours is not None:
         tone, lightness = "own", _lightness(shape)
     else:
-        below = sum(ground(crop, shape.zones) for crop in crops) / len(crops)
+        below = sum(ground(crop) for crop in crops) / len(crops)
         tone = tone or ("dark" if below > MIDDLE else "light")
         lightness = 1.0 if tone == "light" else 0.0
     halo: Tone = "dark" if lightness > MIDDLE else "light"
@@ -218,10 +218,11 @@ def _lightness(shape: Shape) -> float:
     """Return the mean luminance, 0 to 1, of a coloured shape."""
     if shape.colours is None:
         raise AssertionError
-    lights = Image.fromarray((luminance(shape.colours) >> 8).clip(0, 255).astype(np.uint8))
+    lights = Image.fromarray((luminance(np.asarray(shape.colours)) >> 8).clip(0, 255).astype(np.uint8))
     return ImageStat.Stat(lights, shape.core.point(lambda value: 255 * (value > 0))).mean[0] / 255
 
 
+@lru_cache(maxsize=CACHED_MARKS)
 def _layer(shape: Shape, tone: Tone, halo: Tone | None) -> Image.Image:
     """Return *shape* in its colours, RGBA, on a halo if there is one."""
     if shape.colours is None:
@@ -238,7 +239,7 @@ def _layer(shape: Shape, tone: Tone, halo: Tone | None) -> Image.Image:
 
 def _faded(layer: Image.Image, opacity: float) -> Image.Image:
     faded = layer.copy()
-    faded.putalpha(layer.getchannel("A").point(lambda value: round(value * opacity)))
+    faded.putalpha(layer.getchannel("A").point([round(value * opacity) for value in range(256)]))
     return faded
 
 
