@@ -14,6 +14,7 @@ from pydantic import (
 
 from photo_pipeline.domain.photo import Photo, PhotoError, Rendition, StageError, StageSlot
 from photo_pipeline.domain.receipt import Receipt
+from photo_pipeline.domain.stage import ORIGINAL
 from photo_pipeline.domain.status import EventType, PhotoStatus, StageStatus
 
 VERSION: Final = "v"
@@ -85,7 +86,7 @@ class LinksDocument(_Document):
 
     self: str
     stream: str
-    original: str
+    original: str | None = Field(description="Null where the preset withholds the upload.")
 
 
 class StatusDocument(_Document):
@@ -119,12 +120,12 @@ class StatusDocument(_Document):
     links: LinksDocument
 
 
-def links(photo_id: str) -> LinksDocument:
+def links(photo: Photo) -> LinksDocument:
     """Return the links of a photo."""
     return LinksDocument(
-        self=f"/status/{photo_id}",
-        stream=f"/ws/{photo_id}",
-        original=f"/photos/{photo_id}/original",
+        self=f"/status/{photo.id}",
+        stream=f"/ws/{photo.id}",
+        original=None if photo.withholds(ORIGINAL) else f"/photos/{photo.id}/{ORIGINAL}",
     )
 
 
@@ -134,13 +135,17 @@ def version(rendition: Rendition) -> str:
 
 
 def rendition_documents(photo: Photo) -> list[RenditionDocument]:
-    """Return what the outside sees of the renditions; a URL always means the same bytes."""
+    """Return what the outside sees of the renditions that are served.
+
+    A URL always means the same bytes.
+    """
     return [
         RenditionDocument(
             **r.model_dump(exclude={"key"}),
             url=f"/photos/{photo.id}/{r.name}?{VERSION}={version(r)}",
         )
         for r in photo.renditions
+        if not photo.withholds(r.name, r.stage)
     ]
 
 
@@ -175,7 +180,7 @@ def status_document(photo: Photo) -> StatusDocument:
             TimelineDocument(revision=revision, **entry.model_dump())
             for revision, entry in enumerate(photo.timeline, start=1)
         ],
-        links=links(photo.id),
+        links=links(photo),
     )
 
 

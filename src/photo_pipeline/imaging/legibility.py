@@ -21,8 +21,8 @@ SURROUNDINGS: Final = 1.0
 """Standard deviations by which the surroundings are taken nearer to the mark than their mean:
 texture hides a mark as much as an even ground nearer to it would."""
 MAX_MEASURED: Final = 16_384
-"""Pixels of a mark and its surroundings that are looked at, of larger ones every third, fifth and so
-on (an odd number, lest a fine pattern is seen on one side only). Bounds the time to a millisecond or two."""
+"""Pixels of a mark and its surroundings that are looked at; of larger ones every third, fifth and
+so on (an odd number, lest of a fine pattern one side only is seen): half a millisecond."""
 GLANCE: Final = 4  # the ground's mean is taken of a picture that many times smaller
 SOLID: Final = 192  # alpha from which a pixel is the mark
 CLEAR: Final = 16  # alpha up to which a pixel is its surroundings
@@ -110,7 +110,9 @@ def contrasts(marked: Image.Image, where: Zones) -> NDArray[np.float64]:
     square = np.bincount(where.clear_cells, beside * beside, cells) / where.clear_counts
     spread = SURROUNDINGS * np.sqrt(np.maximum(0, square - mean * mean))
     near, spread = mean[where.core_cells], spread[where.core_cells]
-    near = np.where(shown > near, np.minimum(near + spread, shown), np.maximum(near - spread, shown))
+    near = np.where(
+        shown > near, np.minimum(near + spread, shown), np.maximum(near - spread, shown)
+    )
     flare = FLARE * _SCALE
     ratios: NDArray[np.float64] = (np.maximum(shown, near) + flare) / (
         np.minimum(shown, near) + flare

@@ -218,7 +218,9 @@ def _lightness(shape: Shape) -> float:
     """Return the mean luminance, 0 to 1, of a coloured shape."""
     if shape.colours is None:
         raise AssertionError
-    lights = Image.fromarray((luminance(np.asarray(shape.colours)) >> 8).clip(0, 255).astype(np.uint8))
+    lights = Image.fromarray(
+        (luminance(np.asarray(shape.colours)) >> 8).clip(0, 255).astype(np.uint8)
+    )
     return ImageStat.Stat(lights, shape.core.point(lambda value: 255 * (value > 0))).mean[0] / 255
 
 
