@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont, features
 from PIL.ImageFont import FreeTypeFont, Layout
 
 TYPEFACES: Final = ("DejaVuSans.ttf", "DroidSansFallback.ttf")
-"""In the order of asking for a character: alphabets first, then Han, kana and Hangul."""
+"""In the order of asking for a character: alphabets first; Han, kana and Hangul last."""
 
 JOINERS: Final = "\u200c\u200d\u200e\u200f"
 """Joiners and direction marks (Unicode 23.2 and 23.3): they show nothing, but Persian needs them."""
