@@ -93,4 +93,3 @@ async def test_a_preset_that_withholds_hides_what_an_earlier_run_has_left(
     assert _offers(await fleet.status(api, photo_id)) == {"800-watermarked"}
     for name in ("original", "2048", "800", "640", "500"):
         await _refused(fleet, api, photo_id, name)
-

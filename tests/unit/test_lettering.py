@@ -1,14 +1,15 @@
 """Text in the bundled typefaces."""
+# ruff: noqa: RUF001  # letters of many scripts are the point
 
 import hashlib
+import io
 import re
 import unicodedata
 from importlib.resources import files
 
 import pytest
-from PIL import Image, ImageChops, ImageFont
+from PIL import ImageFont, features
 
-from photo_pipeline.imaging import lettering
 from photo_pipeline.imaging.lettering import (
     TYPEFACES,
     can_shape,
@@ -68,15 +69,14 @@ def test_the_readme_tells_which_characters_there_are() -> None:
 @pytest.mark.parametrize("typeface", TYPEFACES)
 def test_what_is_in_the_ranges_is_drawn_and_nothing_else(typeface: str) -> None:
     """Against what FreeType draws for the noncharacter that no typeface has."""
-    data = FOLDER.joinpath(typeface).open("rb")
-    with data:
-        font = ImageFont.truetype(data, 20, layout_engine=ImageFont.Layout.BASIC)
-        nothing = bytes(font.getmask("\uffff"))
-        has = characters(typeface)
-        for code in range(0x21, 0x3000, 7):
-            if chr(code).isprintable() and unicodedata.category(chr(code))[0] in "LNS":
-                drawn = bytes(font.getmask(chr(code)))
-                assert (drawn != nothing) == (code in has), hex(code)
+    data = io.BytesIO(FOLDER.joinpath(typeface).read_bytes())
+    font = ImageFont.truetype(data, 20, layout_engine=ImageFont.Layout.BASIC)
+    nothing = bytes(font.getmask("\uffff"))
+    has = characters(typeface)
+    for code in range(0x21, 0x3000, 7):
+        if chr(code).isprintable() and unicodedata.category(chr(code))[0] in "LNS":
+            drawn = bytes(font.getmask(chr(code)))
+            assert (drawn != nothing) == (code in has), hex(code)
 
 
 @pytest.mark.parametrize("script", LINES)
@@ -90,9 +90,7 @@ def test_lines_of_many_scripts_are_drawn(script: str) -> None:
     assert 20 < mask.height < 80
     box = mask.getbbox()
     assert box is not None
-    assert (box[1], box[3]) == (0, mask.height), "as large as its ink"
-    assert box[0] <= 2
-    assert mask.width - box[2] <= 2
+    assert box == (0, 0, *mask.size), "as large as its ink"
 
 
 def test_characters_of_no_typeface_are_named_once_and_in_order() -> None:
@@ -114,19 +112,15 @@ def test_arabic_letters_join_and_run_from_right_to_left() -> None:
     assert left[3] < right[3]
 
 
-def test_hebrew_is_the_mirror_of_its_reading_order() -> None:
-    """Alef is much wider than yod: it comes first, so it is at the right."""
-    mask = letters("אי", 60)
-    alone = letters("י", 60)
-    left = mask.crop((0, 0, alone.width, mask.height))
-    assert ImageChops.difference(
-        left.crop((0, 0, alone.width, alone.height)), alone
-    ).getbbox() in (None, *_thin(alone))
-
-
-def _thin(mask: Image.Image) -> list[tuple[int, int, int, int]]:
-    """Return the boxes that a rounding of the origin by a pixel may leave."""
-    return [(0, 0, width, mask.height) for width in range(1, mask.width + 1)]
+def test_hebrew_runs_from_right_to_left() -> None:
+    """Yod, which hangs above the line, is read after alef: it is at the left."""
+    mask = letters("אי", 60).point(lambda value: 255 * (value > 128))
+    left = mask.crop((0, 0, letters("י", 60).width, mask.height)).getbbox()
+    right = mask.crop((mask.width // 2, 0, mask.width, mask.height)).getbbox()
+    assert left is not None
+    assert right is not None
+    assert left[3] < 0.75 * mask.height
+    assert right[3] == mask.height
 
 
 def test_an_accent_that_is_a_character_of_its_own_is_the_same() -> None:
@@ -141,7 +135,7 @@ def test_only_letters_that_need_it_are_shaped() -> None:
 
 
 def test_without_fribidi_text_that_needs_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lettering.features, "check_feature", lambda _: False)
+    monkeypatch.setattr(features, "check_feature", lambda _: False)
     WatermarkParameters(text=LINES["Japanese"])
     with pytest.raises(ValueError, match="FriBiDi"):
         WatermarkParameters(text=LINES["Arabic"])
@@ -151,6 +145,6 @@ def test_without_fribidi_text_that_needs_it_is_refused(monkeypatch: pytest.Monke
 def test_a_text_fills_its_box(text: str) -> None:
     size = fitting_size(text, (300, 80), 0)
     mask = letters(text, size)
-    assert mask.width <= 303
+    assert mask.width <= 302
     assert mask.height <= 82
     assert mask.width >= 290 or mask.height >= 76

@@ -48,3 +48,12 @@ def test_all_faults_are_told_and_none_that_only_follows() -> None:
     with pytest.raises(InvalidPresetError) as caught:
         _presets({"a": {"resize": {"quality": 0}}, "b": {"nothing": {}}})
     assert str(caught.value).count(";") == 1
+
+
+def test_a_preset_that_withholds_names_all_that_is_not_marked() -> None:
+    watermark = {"renditions": ["640"], "unmarked": "withheld"}
+    sized = {"resize": {"sizes": [640, 320]}, "detect": {"rendition": "320"}}
+    found = _presets({"a": {**sized, "watermark": watermark}, "b": {}})
+    assert found.named("a").withheld == ("original", "640", "320")
+    assert found.named("a").withheld_stages == ("resize",)
+    assert found.named("b").withheld == found.named("b").withheld_stages == ()

@@ -20,7 +20,7 @@ TYPEFACES: Final = ("DejaVuSans.ttf", "DroidSansFallback.ttf")
 """In the order of asking for a character: alphabets first; Han, kana and Hangul last."""
 
 JOINERS: Final = "\u200c\u200d\u200e\u200f"
-"""Joiners and direction marks (Unicode 23.2 and 23.3): they show nothing, but Persian needs them."""
+"""Joiners and direction marks (Unicode 23.2, 23.3): they show nothing, but Persian needs them."""
 
 REFERENCE_PX: Final = 100  # font size at which a text is measured; fonts scale linearly
 
@@ -73,15 +73,17 @@ def can_shape() -> bool:
 
 def fitting_size(text: str, box: tuple[float, float], halo: float) -> float:
     """Return the font size in pixels at which *text* fills *box*, with *halo* (em) all around."""
-    left, top, right, bottom = _extent(text, REFERENCE_PX)
+    width, height = letters(text, REFERENCE_PX).size
     return min(
-        box[0] / ((right - left) / REFERENCE_PX + 2 * halo),
-        box[1] / ((bottom - top) / REFERENCE_PX + 2 * halo),
+        box[0] / (width / REFERENCE_PX + 2 * halo), box[1] / (height / REFERENCE_PX + 2 * halo)
     )
 
 
 def letters(text: str, size: float) -> Image.Image:
-    """Return *text*, at a font size in pixels, as a mask (L) as large as its ink."""
+    """Return *text*, at a font size in pixels, as a mask (L) as large as its ink.
+
+    Of a text without any ink, the mask is black.
+    """
     left, top, right, bottom = _extent(text, size)
     mask = Image.new("L", (max(1, right - left), max(1, bottom - top)))
     draw = ImageDraw.Draw(mask)
@@ -89,11 +91,11 @@ def letters(text: str, size: float) -> Image.Image:
     for run, font in _runs(text, size):
         draw.text((at - left, -top), run, fill=255, font=font, anchor="ls")
         at += font.getlength(run)
-    return mask
+    return mask.crop(mask.getbbox())
 
 
 def _extent(text: str, size: float) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom of the ink, from the origin on the baseline."""
+    """Return left, top, right and bottom of ink and advance, from the origin on the baseline."""
     boxes = []
     at = 0.0
     for run, font in _runs(text, size):

@@ -13,7 +13,14 @@ from photo_pipeline.domain.encoding import AUTO, Encoding
 from photo_pipeline.domain.stage import Output, Parameters, Picture, Stage
 from photo_pipeline.errors import PhotoPipelineError
 from photo_pipeline.imaging.encode import SETTINGS, best_format, encode
-from photo_pipeline.imaging.lettering import JOINERS, can_shape, missing_glyphs, needs_shaping
+from photo_pipeline.imaging.lettering import (
+    JOINERS,
+    REFERENCE_PX,
+    can_shape,
+    letters,
+    missing_glyphs,
+    needs_shaping,
+)
 from photo_pipeline.imaging.mark import Logo, Mark, Tone, lay, logo_shape, stamp, text_shape
 from photo_pipeline.imaging.modes import is_transparent
 from photo_pipeline.imaging.opening import open_upright
@@ -38,13 +45,14 @@ MAX_CONTRAST: Final = 21.0  # of white and black
 
 
 def _drawable(text: str) -> str:
-    shown = text.translate(dict.fromkeys(map(ord, JOINERS)))
-    if not shown.isprintable() or not shown.strip():
-        raise ValueError("text must be one line with something to see")
+    if not text.translate(dict.fromkeys(map(ord, JOINERS))).isprintable():
+        raise ValueError("text must be one line")
     if missing := missing_glyphs(text):
         raise ValueError(f"no typeface can draw: {missing}")
     if needs_shaping(text) and not can_shape():
         raise ValueError("text with joined or right-to-left letters needs the library FriBiDi")
+    if letters(text, REFERENCE_PX).getbbox() is None:
+        raise ValueError("text must have something to see")
     return text
 
 
