@@ -26,6 +26,7 @@ so on (an odd number, lest of a fine pattern one side only is seen): half a mill
 GLANCE: Final = 4  # the ground's mean is taken of a picture that many times smaller
 SOLID: Final = 192  # alpha from which a pixel is the mark
 CLEAR: Final = 16  # alpha up to which a pixel is its surroundings
+DENSE: Final = 128  # alpha of a halo that parts the mark from the ground
 PAPER: Final = (255, 255, 255)  # below transparent pixels, as most pages have it
 
 _SCALE: Final = 1 << 16  # luminances as whole numbers: sums are the same on every CPU
@@ -60,17 +61,19 @@ class Zones:
     clear_counts: Ints
 
 
-def zones(mask: Image.Image, reach: int) -> Zones:
+def zones(mask: Image.Image, halo: Image.Image, reach: int) -> Zones:
     """Prepare the measurement of a mark with the alpha *mask* (L).
 
     The box is divided into cells that are about as large as what lies within *reach* pixels of a
-    pixel. What is around the mark there are the pixels without any of it; cells without mark
-    or without surroundings are not looked at.
+    pixel. What is around the mark there are the pixels without any of it that are nearest: those
+    where its *halo* (L) is, or would be, dense. Cells without mark or without surroundings are
+    not looked at.
     """
     alpha = np.asarray(mask)
     rows, columns = np.indices(alpha.shape) // (2 * reach + 1)
     cells = (rows * (columns.max() + 1) + columns).ravel()
-    solid, free = alpha.ravel() >= SOLID, alpha.ravel() <= CLEAR
+    solid = alpha.ravel() >= SOLID
+    free = (alpha.ravel() <= CLEAR) & (np.asarray(halo).ravel() >= DENSE)
     both = np.bincount(cells, solid) * np.bincount(cells, free) > 0
     core, clear = np.flatnonzero(solid & both[cells]), np.flatnonzero(free & both[cells])
     step = 2 * ((core.size + clear.size) // MAX_MEASURED) + 1

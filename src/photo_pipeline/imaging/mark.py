@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter, ImageStat
+from PIL import Image, ImageFilter
 
 from photo_pipeline.imaging.legibility import (
     MIDDLE,
@@ -14,7 +14,6 @@ from photo_pipeline.imaging.legibility import (
     contrasts,
     ground,
     legible,
-    luminance,
     zones,
 )
 from photo_pipeline.imaging.lettering import fitting_size, letters
@@ -121,30 +120,31 @@ def lay(
     """Decide how *shape* is laid onto *picture* (RGB or RGBA) so that it can be read.
 
     Without *tone*, a shape without colours is light on a dark ground and dark on a light one.
-    If it has not got *contrast* as it is, it gets a halo of the other tone; then the opacity
-    rises step by step, up to 1. With contrast 1 it is drawn as given.
+    If it has not got *contrast* as it is, it gets a halo of the other tone (of the better one, if
+    it has colours); then the opacity rises step by step, up to 1. With contrast 1 it is as given.
     """
     crops = _samples(picture, shape, places)
+
+    def tried(halo: Tone | None, shown: float) -> tuple[float, Image.Image]:
+        layer = _faded(_layer(shape, tone, halo), shown)
+        return legible(np.concatenate([_measured(crop, layer, shape) for crop in crops])), layer
+
     if shape.colours is not None:
-        tone, lightness = "own", _lightness(shape)
-    else:
+        tone = "own"
+    elif tone is None:
         below = sum(ground(crop) for crop in crops) / len(crops)
-        tone = tone or ("dark" if below > MIDDLE else "light")
-        lightness = 1.0 if tone == "light" else 0.0
-    halo: Tone = "dark" if lightness > MIDDLE else "light"
-    layer = _layer(shape, tone, None)
-    steps = 0
-    while True:
-        shown = min(1.0, round(opacity + max(0, steps - 1) * OPACITY_STEP, 3))
-        faded = _faded(layer, shown)
-        reached = legible(np.concatenate([_measured(crop, faded, shape) for crop in crops]))
-        if reached >= contrast or (steps and shown == 1):
-            break
-        if not steps:
-            layer = _layer(shape, tone, halo)
-        steps += 1
+        tone = "dark" if below > MIDDLE else "light"
+    shown = opacity
+    reached, layer = tried(None, shown)
+    if reached < contrast:
+        halos = [halo for halo in COLOURS if halo != tone]  # both around a coloured logo
+        halo = max(halos, key=lambda each: tried(each, 1)[0]) if halos[1:] else halos[0]
+        reached, layer = tried(halo, shown)
+        while reached < contrast and shown < 1:
+            shown = min(1.0, round(shown + OPACITY_STEP, 3))
+            reached, layer = tried(halo, shown)
     return Mark(
-        layer=faded, places=places, tone=tone, opacity=shown, contrast=int(100 * reached) / 100
+        layer=layer, places=places, tone=tone, opacity=shown, contrast=int(100 * reached) / 100
     )
 
 
@@ -211,17 +211,7 @@ def _shape(drawn: Image.Image, halo: float, box: Point, angle: float, *, coloure
     blurred = core.filter(ImageFilter.GaussianBlur(width / 2))
     dense = blurred.point(lambda value: min(255, value * HALO_GAIN))
     colours = roomy.convert("RGB") if coloured else None
-    return Shape(straight, core, dense, colours, zones(core, width))
-
-
-def _lightness(shape: Shape) -> float:
-    """Return the mean luminance, 0 to 1, of a coloured shape."""
-    if shape.colours is None:
-        raise AssertionError
-    lights = Image.fromarray(
-        (luminance(np.asarray(shape.colours)) >> 8).clip(0, 255).astype(np.uint8)
-    )
-    return ImageStat.Stat(lights, shape.core.point(lambda value: 255 * (value > 0))).mean[0] / 255
+    return Shape(straight, core, dense, colours, zones(core, dense, width))
 
 
 @lru_cache(maxsize=CACHED_MARKS)
