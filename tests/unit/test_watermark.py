@@ -15,17 +15,14 @@ from pydantic import ValidationError
 
 from photo_pipeline.domain.encoding import Encoding
 from photo_pipeline.errors import UnreadableImageError
+from photo_pipeline.imaging.look import LEGIBLE, MAX_LOGO_BYTES, Tile, design
 from photo_pipeline.imaging.mark import logo_shape, overlay, stamp, text_shape
 from photo_pipeline.imaging.opening import open_upright
 from photo_pipeline.imaging.placing import Position
 from photo_pipeline.stages.watermark import (
-    LEGIBLE,
-    MAX_LOGO_BYTES,
     STAGE,
     OwnLook,
-    Tile,
     WatermarkParameters,
-    design,
     looks,
     watermark,
 )
