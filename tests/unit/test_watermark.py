@@ -421,7 +421,12 @@ def test_the_missing_characters_are_named() -> None:
 def test_a_fault_in_one_rendition_is_told_with_its_place() -> None:
     with pytest.raises(ValidationError) as caught:
         WatermarkParameters.model_validate({"renditions": ["a", {"name": "b", "text": "\u0e17"}]})
-    assert any("no typeface can draw: \u0e17" in fault["msg"] for fault in caught.value.errors())
+    (fault,) = caught.value.errors()
+    assert fault["loc"] == ("renditions", 1, "look", "text")
+    assert "no typeface can draw: \u0e17" in fault["msg"]
+    with pytest.raises(ValidationError) as caught:
+        WatermarkParameters.model_validate({"tile": {"gap": 9}})
+    assert [fault["loc"] for fault in caught.value.errors()] == [("tile", "tile", "gap")]
 
 
 def test_garbage_is_refused() -> None:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
 from PIL import Image
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from photo_pipeline.domain.encoding import Encoding
 from photo_pipeline.domain.stage import Parameters
@@ -69,6 +69,11 @@ def _as_table(tile: Any) -> Any:
     return {} if tile is True else tile
 
 
+def _tiled(tile: Any) -> str:
+    """Choose one meaning, so that only the faults of that are told."""
+    return "off" if tile is False else "tile"
+
+
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_drawable)]
 Image64 = Annotated[str, Field(max_length=MAX_LOGO_BYTES * 4 // 3 + 4), AfterValidator(_readable)]
 Opacity = Annotated[float, Field(ge=0.1, le=1)]
@@ -76,7 +81,11 @@ Contrast = Annotated[float, Field(ge=1, le=MAX_CONTRAST)]
 Scale = Annotated[float, Field(ge=0.02, le=1)]
 Margin = Annotated[float, Field(ge=0, le=0.25)]
 ToneWanted = Literal["auto", "light", "dark"]
-Tiling = Annotated[Tile | Literal[False], BeforeValidator(_as_table)]
+Tiling = Annotated[
+    Annotated[Tile, Tag("tile")] | Annotated[Literal[False], Tag("off")],
+    Discriminator(_tiled),
+    BeforeValidator(_as_table),
+]
 
 
 class Look(Parameters):

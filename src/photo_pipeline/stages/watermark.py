@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from PIL import Image
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from photo_pipeline.domain.encoding import AUTO, Encoding
 from photo_pipeline.domain.stage import Output, Parameters, Picture, Stage
@@ -53,6 +53,16 @@ class OwnLook(Parameters):
     encoding: Encoding | None = None
 
 
+def _kind(rendition: Any) -> str:
+    """Choose one meaning of an entry, so that only the faults of that are told."""
+    return "name" if isinstance(rendition, str) else "look"
+
+
+Marked = Annotated[
+    Annotated[Name, Tag("name")] | Annotated[OwnLook, Tag("look")], Discriminator(_kind)
+]
+
+
 class WatermarkParameters(Look):
     """Which renditions get which mark, and where.
 
@@ -69,9 +79,10 @@ class WatermarkParameters(Look):
     without a mark is served. Lower bounds keep the mark visible: an invisible one is a mistake.
     """
 
-    renditions: Annotated[
-        tuple[Name | OwnLook, ...], Field(min_length=1, max_length=MAX_RENDITIONS)
-    ] = ("2048", "1280")
+    renditions: Annotated[tuple[Marked, ...], Field(min_length=1, max_length=MAX_RENDITIONS)] = (
+        "2048",
+        "1280",
+    )
     unmarked: Literal["served", "withheld"] = "served"
 
     @model_validator(mode="before")
