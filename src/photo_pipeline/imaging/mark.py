@@ -126,7 +126,7 @@ def lay(
     crops = _samples(picture, shape, places)
 
     def tried(halo: Tone | None, shown: float) -> tuple[float, Image.Image]:
-        layer = _faded(_layer(shape, tone, halo), shown)
+        layer = _layer(shape, tone, halo, shown)
         return legible(np.concatenate([_measured(crop, layer, shape) for crop in crops])), layer
 
     if shape.colours is not None:
@@ -215,24 +215,19 @@ def _shape(drawn: Image.Image, halo: float, box: Point, angle: float, *, coloure
 
 
 @lru_cache(maxsize=CACHED_MARKS)
-def _layer(shape: Shape, tone: Tone, halo: Tone | None) -> Image.Image:
-    """Return *shape* in its colours, RGBA, on a halo if there is one."""
+def _layer(shape: Shape, tone: Tone, halo: Tone | None, opacity: float) -> Image.Image:
+    """Return *shape* in its colours, RGBA, on a halo if there is one; all of it faded."""
     if shape.colours is None:
         layer = Image.new("RGB", shape.size, COLOURS[tone])
     else:
         layer = shape.colours.copy()
     layer.putalpha(shape.core)
-    if halo is None:
-        return layer
-    haloed = Image.new("RGB", shape.size, COLOURS[halo])
-    haloed.putalpha(shape.halo)
-    return Image.alpha_composite(haloed, layer)
-
-
-def _faded(layer: Image.Image, opacity: float) -> Image.Image:
-    faded = layer.copy()
-    faded.putalpha(layer.getchannel("A").point([round(value * opacity) for value in range(256)]))
-    return faded
+    if halo is not None:
+        haloed = Image.new("RGB", shape.size, COLOURS[halo])
+        haloed.putalpha(shape.halo)
+        layer = Image.alpha_composite(haloed, layer)
+    layer.putalpha(layer.getchannel("A").point([round(value * opacity) for value in range(256)]))
+    return layer
 
 
 def _measured(crop: Image.Image, layer: Image.Image, shape: Shape) -> NDArray[np.float64]:
