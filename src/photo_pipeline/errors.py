@@ -20,6 +20,7 @@
     + MalformedMessageError        not a work message
     + UnknownPhotoError            no such photo
     + UnknownRenditionError        the photo has no such rendition
+    + WithheldError                the preset does not let this picture be served
     + NotReadyError                the rendition is still being made
     + NotFinishedError             the photo has not reached its end
     + PhotoDeletedError            the photo was deleted
@@ -229,6 +230,13 @@ class NotFinishedError(PermanentError):
 
     code = "not_finished"
     http_status = 409
+
+
+class WithheldError(PermanentError):
+    """The photo's preset does not let this picture be served: only marked ones are."""
+
+    code = "withheld"
+    http_status = 403
 
 
 class PhotoDeletedError(PermanentError):

@@ -7,6 +7,7 @@ import asyncio
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -17,6 +18,7 @@ from support.waiting import until
 
 PHOTO = SAMPLES / "cat-small.jpg"
 LARGE = SAMPLES / "dandelion-16mp.jpg"
+PRESETS = '[proof]\nwatermark = { unmarked = "withheld" }\n'
 NOBODY = "mongodb://127.0.0.1:1/none"
 
 UNPROVOKED = {
@@ -77,6 +79,8 @@ CASES = [
     Case(404, "/photos/nothing/640"),
     Case(404, "/photos/{done}/poster"),
     Case(404, "/photos/{lost}/original"),
+    Case(403, "/photos/{proof}/original"),
+    Case(403, "/photos/{proof}/640"),
     Case(409, "/photos/{waiting}/640"),
     Case(200, "/status/{done}"),
     Case(200, "/status/{failed}/"),
@@ -121,8 +125,12 @@ UPLOADS: list[tuple[int, bytes, Mapping[str, str]]] = [
 ]
 
 
-async def test_every_answer_that_is_promised_is_given(fleet: Fleet, space: Space) -> None:
+async def test_every_answer_that_is_promised_is_given(
+    fleet: Fleet, space: Space, tmp_path: Path
+) -> None:
     contract = http_contract()
+    presets = tmp_path / "presets.toml"
+    presets.write_text(PRESETS)
     contract.seen.clear()
     api = await fleet.start_api(
         "api,workers,reconcile", environment={"PHOTO_MAX_UPLOAD_BYTES": "200000"}
@@ -143,7 +151,9 @@ async def test_every_answer_that_is_promised_is_given(fleet: Fleet, space: Space
     async with fleet.http.ws_connect(f"{api.url}/ws", headers=mine):
         pass
     assert await api.terminate() == 0
-    api = await fleet.start_api(environment={"PHOTO_MAX_UPLOAD_BYTES": "200000"})
+    environment = {"PHOTO_MAX_UPLOAD_BYTES": "200000", "PHOTO_PRESETS_FILE": str(presets)}
+    api = await fleet.start_api(environment=environment)
+    ids["proof"] = await fleet.upload(api, PHOTO, preset="proof")
     ids["waiting"] = await fleet.upload(api, PHOTO)
     ids["lost"] = await fleet.upload(api, PHOTO)
     ids["deleted"] = await fleet.upload(api, PHOTO)

@@ -10,6 +10,7 @@ from prometheus_client import generate_latest
 from photo_pipeline.domain.changes import photo_failed
 from photo_pipeline.domain.messages import outcome_event
 from photo_pipeline.domain.photo import PhotoError, StageError, utc_now
+from photo_pipeline.domain.preset import Preset
 from photo_pipeline.domain.status import PhotoStatus
 from photo_pipeline.errors import (
     ArchiveCorruptError,
@@ -124,6 +125,23 @@ async def test_a_late_event_is_archived_while_its_renditions_exist(
     await service.subscriber()(first)
     assert f"{folder(photo)}/outcome-0002/status.json" in archive.data
     assert f"{folder(photo)}/outcome-0002/renditions/160.jpg" not in archive.data
+
+
+async def test_what_is_not_served_is_archived_all_the_same(
+    service: Service, archive: FakeBlobs
+) -> None:
+    preset = Preset(name="proof", stages={"first": {}}, withheld=("original", "640"))
+    photo, event = await service.finish(preset=preset)
+    assert [rendition.name for rendition in event.photo.renditions] == ["320"]
+    await service.subscriber()(event)
+    entry = f"{folder(photo)}/outcome-0002"
+    document = json.loads(archive.data.pop(f"{entry}/status.json"))
+    assert [rendition["name"] for rendition in document["renditions"]] == ["320"]
+    assert archive.data == {
+        f"{folder(photo)}/original/photo.jpg": ORIGINAL,
+        f"{entry}/renditions/640.jpg": RENDITIONS["640"],
+        f"{entry}/renditions/320.jpg": RENDITIONS["320"],
+    }
 
 
 async def test_a_deleted_photo_is_not_copied(service: Service, archive: FakeBlobs) -> None:

@@ -72,3 +72,12 @@ def test_the_version_follows_the_parameters_and_nothing_else() -> None:
     assert one.named("b").version == other.named("b").version == one.named("default").version
     stored = Preset.model_validate(one.named("a").model_dump(mode="python"))
     assert stored.version == one.named("a").version
+
+
+def test_a_preset_that_withholds_names_all_that_is_not_marked() -> None:
+    watermark = {"renditions": ["640"], "unmarked": "withheld"}
+    sized = {"resize": {"sizes": [640, 320]}, "detect": {"rendition": "320"}}
+    found = _presets({"a": {**sized, "watermark": watermark}, "b": {}})
+    assert found.named("a").withheld == ("original", "640", "320")
+    assert found.named("a").withheld_stages == ("resize",)
+    assert found.named("b").withheld == found.named("b").withheld_stages == ()

@@ -13,12 +13,14 @@ from photo_pipeline.api import keys
 from photo_pipeline.api.ranges import Part, not_modified, wanted_part
 from photo_pipeline.domain.document import VERSION, version
 from photo_pipeline.domain.photo import Photo
+from photo_pipeline.domain.stage import ORIGINAL
 from photo_pipeline.domain.status import TERMINAL, PhotoStatus
 from photo_pipeline.errors import (
     MissingBlobError,
     NotReadyError,
     PhotoDeletedError,
     UnknownRenditionError,
+    WithheldError,
 )
 from photo_pipeline.storage.blobs import safe_name
 
@@ -55,6 +57,7 @@ async def get_rendition(request: web.Request) -> web.StreamResponse:
 
 
 def _original(_: web.Request, photo: Photo) -> _File:
+    _refuse_withheld(photo, ORIGINAL, None)
     return _File(
         key=photo.original,
         sha256=photo.sha256,
@@ -68,6 +71,7 @@ def _original(_: web.Request, photo: Photo) -> _File:
 def _rendition(request: web.Request, photo: Photo) -> _File:
     name = request.match_info["rendition"]
     rendition = photo.rendition(name)
+    _refuse_withheld(photo, name, rendition.stage if rendition else None)
     if rendition is None:
         if photo.status not in TERMINAL and name in request.app[keys.PLANS].renditions(photo):
             raise NotReadyError(f"rendition {name!r} is still being made")
@@ -80,6 +84,11 @@ def _rendition(request: web.Request, photo: Photo) -> _File:
         content_type=rendition.content_type,
         cache=_cache(request.query.get(VERSION), version(rendition)),
     )
+
+
+def _refuse_withheld(photo: Photo, name: str, stage: str | None) -> None:
+    if photo.withholds(name, stage):
+        raise WithheldError(f"{name!r} of photo {photo.id} is not served")
 
 
 def _cache(wanted: str | None, current: str) -> str:

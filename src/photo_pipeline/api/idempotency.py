@@ -20,7 +20,7 @@ from aiohttp import StreamReader, web
 from multidict import CIMultiDictProxy
 
 from photo_pipeline.api.form import Form
-from photo_pipeline.domain.photo import new_photo_id
+from photo_pipeline.domain.photo import Photo, new_photo_id
 from photo_pipeline.domain.preset import DEFAULT_PRESET
 from photo_pipeline.errors import (
     InvalidRequestError,
@@ -81,7 +81,7 @@ class Claim:
 
     photo_id: str
     fingerprint: str | None = None  # of the upload that came under the key before
-    accepted: bool = False  # that upload has its status document
+    accepted: Photo | None = None  # what that upload has become
     key: str | None = None
     holder: str = ""
 
@@ -134,8 +134,8 @@ async def claiming(
 async def _claim(key: str, keys: IdempotencyKeys, photos: Photos) -> Claim:
     holder = uuid4().hex
     found = await keys.reserve(key, holder=holder, photo_id=new_photo_id())
-    accepted = found.fingerprint is not None and await _exists(photos, found.photo_id)
-    if not (found.held or accepted):
+    accepted = await _existing(photos, found.photo_id) if found.fingerprint else None
+    if not found.held and accepted is None:
         raise RequestInProgressError("the first request with this key is in work")
     return Claim(
         photo_id=found.photo_id,
@@ -146,12 +146,11 @@ async def _claim(key: str, keys: IdempotencyKeys, photos: Photos) -> Claim:
     )
 
 
-async def _exists(photos: Photos, photo_id: str) -> bool:
+async def _existing(photos: Photos, photo_id: str) -> Photo | None:
     try:
-        await photos.get(photo_id)
+        return await photos.get(photo_id)
     except UnknownPhotoError:
-        return False
-    return True
+        return None
 
 
 @asynccontextmanager

@@ -39,7 +39,7 @@ _CONDITIONS: Final = (
 )
 _REFUSALS: Final = (
     *(errors.UnknownPhotoError, errors.MissingBlobError, errors.PhotoDeletedError),
-    *(errors.PreconditionFailedError, errors.RangeNotSatisfiableError),
+    *(errors.WithheldError, errors.PreconditionFailedError, errors.RangeNotSatisfiableError),
     *(errors.StoreUnavailableError, errors.BlobUnavailableError),
 )
 _DATES: Final = "There is no date: conditions on one are ignored."

@@ -117,7 +117,7 @@ DOCUMENT: Final = status_document(_PHOTO).model_dump(mode="json")
 PAGE: Final = PhotoPage(items=[summary(_PHOTO)], next_cursor=PHOTO_ID).model_dump(mode="json")
 DELETED: Final = Deleted(id=PHOTO_ID, status=PhotoStatus.DELETED).model_dump(mode="json")
 ACCEPTED: Final = Accepted(
-    id=PHOTO_ID, status=PhotoStatus.QUEUED, filename=FILENAME, links=links(PHOTO_ID)
+    id=PHOTO_ID, status=PhotoStatus.QUEUED, filename=FILENAME, links=links(_PHOTO)
 ).model_dump(mode="json")
 
 

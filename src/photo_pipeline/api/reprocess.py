@@ -42,7 +42,7 @@ async def post_reprocess(request: web.Request) -> web.Response:
         photo, applied = result.photo, result.applied
     log.info("photo.requeued", photo_id=photo.id, run=photo.run, preset=photo.preset.name)
     send_on_its_way(app, photo)
-    return accepted(photo.id, photo.filename)
+    return accepted(photo)
 
 
 def _preset(request: web.Request, photo: Photo, name: str | None) -> Preset:

@@ -51,8 +51,7 @@ class Accepted(BaseModel):
 class Replay:
     """An upload that was accepted before."""
 
-    photo_id: str
-    filename: str
+    photo: Photo
 
 
 async def post_upload(request: web.Request) -> web.Response:
@@ -67,15 +66,15 @@ async def post_upload(request: web.Request) -> web.Response:
     finally:
         request.app[keys.METRICS].uploads.labels(result).inc()
     match received:
-        case Replay(photo_id, filename):
-            log.info("photo.replayed", photo_id=photo_id)
-            answer = accepted(photo_id, filename)
+        case Replay(photo):
+            log.info("photo.replayed", photo_id=photo.id)
+            answer = accepted(photo)
             answer.headers[REPLAYED] = "true"
             return answer
         case photo:
             log.info("photo.accepted", photo_id=photo.id, bytes=photo.bytes, format=photo.format)
             send_on_its_way(request.app, photo)
-            return accepted(photo.id, photo.filename)
+            return accepted(photo)
 
 
 def send_on_its_way(app: web.Application, photo: Photo) -> None:
@@ -83,10 +82,10 @@ def send_on_its_way(app: web.Application, photo: Photo) -> None:
     app[keys.BACKGROUND].spawn(f"dispatch {photo.id}", _dispatch(app, photo))
 
 
-def accepted(photo_id: str, filename: str) -> web.Response:
+def accepted(photo: Photo) -> web.Response:
     """Return the answer to whoever asked for a run."""
     answer = Accepted(
-        id=photo_id, status=PhotoStatus.QUEUED, filename=filename, links=links(photo_id)
+        id=photo.id, status=PhotoStatus.QUEUED, filename=photo.filename, links=links(photo)
     )
     return json_response(answer, status=202, headers={hdrs.LOCATION: answer.links.self})
 
@@ -103,7 +102,7 @@ async def receive(request: web.Request) -> Photo | Replay:
         fingerprint = fingerprint_of(form, upload)
         claim.check(fingerprint)
         if claim.accepted:
-            return Replay(claim.photo_id, form.filename)
+            return Replay(claim.accepted)
         photo = await _judge(request, claim.photo_id, form, upload)
         await claim.seal(app[keys.IDEMPOTENCY], fingerprint)
         await upload.commit(photo.original)
@@ -165,7 +164,7 @@ async def _overtaken(app: web.Application, late: Photo) -> Replay:
     photo = await app[keys.PHOTOS].get(late.id)
     if photo.status is PhotoStatus.DELETED:
         await erase_bytes(photo.id, app[keys.BLOBS])  # which were just written once more
-    return Replay(photo.id, photo.filename)
+    return Replay(photo)
 
 
 async def _dispatch(app: web.Application, photo: Photo) -> None:

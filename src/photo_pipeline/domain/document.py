@@ -14,6 +14,7 @@ from pydantic import (
 
 from photo_pipeline.domain.photo import Photo, PhotoError, Rendition, StageError, StageSlot
 from photo_pipeline.domain.receipt import Receipt
+from photo_pipeline.domain.stage import ORIGINAL
 from photo_pipeline.domain.status import EventType, PhotoStatus, StageStatus
 
 VERSION: Final = "v"
@@ -85,7 +86,7 @@ class LinksDocument(_Document):
 
     self: str
     stream: str
-    original: str
+    original: str | None = Field(description="Null where the preset withholds the upload.")
 
 
 class StatusDocument(_Document):
@@ -120,12 +121,12 @@ class StatusDocument(_Document):
     links: LinksDocument
 
 
-def links(photo_id: str) -> LinksDocument:
+def links(photo: Photo) -> LinksDocument:
     """Return the links of a photo."""
     return LinksDocument(
-        self=f"/status/{photo_id}",
-        stream=f"/ws/{photo_id}",
-        original=f"/photos/{photo_id}/original",
+        self=f"/status/{photo.id}",
+        stream=f"/ws/{photo.id}",
+        original=None if photo.withholds(ORIGINAL) else f"/photos/{photo.id}/{ORIGINAL}",
     )
 
 
@@ -135,13 +136,17 @@ def version(rendition: Rendition) -> str:
 
 
 def rendition_documents(photo: Photo) -> list[RenditionDocument]:
-    """Return what the outside sees of the renditions; a URL always means the same bytes."""
+    """Return what the outside sees of the renditions that are served.
+
+    A URL always means the same bytes.
+    """
     return [
         RenditionDocument(
             **r.model_dump(exclude={"key"}),
             url=f"/photos/{photo.id}/{r.name}?{VERSION}={version(r)}",
         )
         for r in photo.renditions
+        if not photo.withholds(r.name, r.stage)
     ]
 
 
@@ -169,7 +174,7 @@ def status_document(photo: Photo) -> StatusDocument:
         preset_version=photo.preset.version,
         stages=[_stage_document(name, photo.stages[name]) for name in photo.pipeline],
         renditions=renditions,
-        srcset=_srcset(renditions),
+        srcset=_srcset(renditions, (photo.width, photo.height)),
         placeholder=placeholder(photo),
         detection=facts.pop("detect", None) or None,
         facts={name: found for name, found in facts.items() if found},
@@ -177,7 +182,7 @@ def status_document(photo: Photo) -> StatusDocument:
             TimelineDocument(revision=revision, **entry.model_dump())
             for revision, entry in enumerate(photo.timeline, start=1)
         ],
-        links=links(photo.id),
+        links=links(photo),
     )
 
 
@@ -196,12 +201,22 @@ def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:
     return round((end - start).total_seconds() * 1000)
 
 
-def _srcset(renditions: list[RenditionDocument]) -> dict[str, str]:
-    """Offer each width once per format; the later stage wins, so a watermarked one is preferred."""
+def _srcset(renditions: list[RenditionDocument], photo: tuple[int, int]) -> dict[str, str]:
+    """Offer each width once per format; the later stage wins, so a watermarked one is preferred.
+
+    Only renditions that show the whole *photo* (width and height): a browser takes all
+    candidates for the same picture and chooses by width alone.
+    """
     chosen: dict[str, dict[int, str]] = {}
     for rendition in renditions:
-        chosen.setdefault(rendition.format, {})[rendition.width] = rendition.url
+        if _shows_all(rendition, photo):
+            chosen.setdefault(rendition.format, {})[rendition.width] = rendition.url
     return {
         format_: ", ".join(f"{url} {width}w" for width, url in sorted(urls.items()))
         for format_, urls in chosen.items()
     }
+
+
+def _shows_all(rendition: RenditionDocument, photo: tuple[int, int]) -> bool:
+    """Say whether a rendition has the photo's aspect, but for the rounding of a side to pixels."""
+    return abs(rendition.width * photo[1] - rendition.height * photo[0]) <= max(photo)

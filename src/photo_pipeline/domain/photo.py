@@ -156,6 +156,13 @@ class Photo(_Facts):
         """Return the rendition called *name*, if it exists by now."""
         return next((r for r in self.renditions if r.name == name), None)
 
+    def withholds(self, name: str, stage: str | None = None) -> bool:
+        """Say whether the picture called *name* must not be served.
+
+        *stage* is the one that has made it, perhaps in an earlier run with other names.
+        """
+        return name in self.preset.withheld or stage in self.preset.withheld_stages
+
     @property
     def subject(self) -> Subject:
         """Where the photo's subject is, by the uploader's word and by faces found earlier."""

@@ -30,7 +30,9 @@ _VERSION_CHARACTERS: Final = 12  # 48 bits: only the few versions of one preset 
 class Preset(BaseModel):
     """The complete parameters of every stage, as JSON values keyed by stage name.
 
-    ``withheld`` names the pictures, the original or renditions, that must not be served.
+    ``withheld`` names the pictures, the original or renditions, that must not be served, and
+    ``withheld_stages`` the stages none of whose pictures may: those that an earlier run left
+    behind have other names.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,6 +41,7 @@ class Preset(BaseModel):
     description: str = ""
     stages: Mapping[str, Mapping[str, Any]]
     withheld: tuple[str, ...] = ()
+    withheld_stages: tuple[str, ...] = ()
 
     @property
     def version(self) -> str:
@@ -99,7 +102,8 @@ def _make_preset(
         faults.append(f"{name}.{DESCRIPTION}: a text of at most {MAX_DESCRIPTION} characters")
     complete: dict[str, Any] = {}
     readable = [ORIGINAL]
-    withheld: list[str] = []
+    withheld: dict[str, None] = {}
+    withheld_stages: tuple[str, ...] = ()
     for stage_name, stage in stages.items():
         try:
             parameters = stage.parameters.model_validate(table.get(stage_name, {}))
@@ -116,10 +120,19 @@ def _make_preset(
             for wanted in stage.reads(parameters)
             if wanted not in readable
         ]
-        withheld += stage.withholds(parameters, tuple(readable))
+        hidden = stage.withholds(parameters, tuple(readable))
+        withheld |= dict.fromkeys(hidden)
+        if set(hidden) == set(readable):
+            withheld_stages = tuple(complete)
         readable += stage.writes(parameters)
         complete[stage_name] = parameters.model_dump(mode="json")
     if faults:
         return None, faults
-    preset = Preset(name=name, description=description, stages=complete, withheld=tuple(withheld))
+    preset = Preset(
+        name=name,
+        description=description,
+        stages=complete,
+        withheld=tuple(withheld),
+        withheld_stages=withheld_stages,
+    )
     return preset, []

@@ -52,5 +52,5 @@ def summary(photo: Photo) -> PhotoSummary:
         preset=photo.preset.name,
         renditions=rendition_documents(photo),
         placeholder=placeholder(photo),
-        links=links(photo.id),
+        links=links(photo),
     )

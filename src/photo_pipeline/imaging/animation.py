@@ -1,6 +1,5 @@
 """Animations: all frames as people see them."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +9,7 @@ from PIL.ImageFile import ImageFile
 
 from photo_pipeline.imaging import orientation
 from photo_pipeline.imaging.colour import to_srgb
-from photo_pipeline.imaging.header import only_our_errors, open_header
+from photo_pipeline.imaging.header import only_our_errors, reopened
 from photo_pipeline.imaging.modes import as_mode, plain
 from photo_pipeline.imaging.scale import Region, shrink
 
@@ -18,10 +17,10 @@ MAX_FRAMES: Final = 1_000
 """At the usual 10 to 25 frames a second one minute or more: beyond, it is a film."""
 MAX_DECODED_PIXELS: Final = 400_000_000
 """All frames at the size of the canvas: some ten seconds of decoding."""
-MAX_HELD_PIXELS: Final = 100_000_000
-"""All frames at the size of the rendition, in memory at once: 400 MB."""
-LEAST_DURATION_MS: Final = 20
-"""Browsers show frames that ask for less at 100 ms: a file of such frames means "fast"."""
+MAX_HELD_PIXELS: Final = 50_000_000
+"""All frames at the size of the rendition, in memory at once: 200 MB, and as much to encode."""
+LEAST_DURATION_MS: Final = 11
+"""Browsers show frames that ask for 10 ms or less for 100 ms: such files do not mean it."""
 USUAL_DURATION_MS: Final = 100
 
 
@@ -42,14 +41,14 @@ def frame_count(data: bytes) -> int:
 
     Raises the errors of ``open_upright``. Pages of a TIFF and pictures of a HEIC are no frames.
     """
-    _, source = open_header(io.BytesIO(data), Image.MAX_IMAGE_PIXELS)
+    source = reopened(data)
     with only_our_errors():
         return _last(source) - _first(source)
 
 
 def holdable(data: bytes, size: tuple[int, int]) -> bool:
     """Say whether the animation in *data* is within the limits when made *size* pixels large."""
-    _, source = open_header(io.BytesIO(data), Image.MAX_IMAGE_PIXELS)
+    source = reopened(data)
     with only_our_errors():
         count = _last(source) - _first(source)
         return (
@@ -65,7 +64,7 @@ def open_frames(data: bytes, size: tuple[int, int], crop: Region = (0, 0, 1, 1))
     *crop* is left, top, right and bottom in fractions of the displayed picture. Raises the
     errors of ``open_upright``.
     """
-    _, source = open_header(io.BytesIO(data), Image.MAX_IMAGE_PIXELS)
+    source = reopened(data)
     turn = orientation.orientation(source)
     with only_our_errors():
         shown = list(_shown(source, turn, size, crop))

@@ -1,5 +1,6 @@
 """Read an image's header: one plug-in of Pillow, never a pixel, only our own errors."""
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, BinaryIO, Final
@@ -17,7 +18,13 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from photo_pipeline.errors import PhotoPipelineError, TooManyPixelsError, UnreadableImageError
+from photo_pipeline.errors import (
+    EmptyFileError,
+    PhotoPipelineError,
+    TooManyPixelsError,
+    UnreadableImageError,
+    UnsupportedFormatError,
+)
 from photo_pipeline.imaging.sniff import HEAD_BYTES, sniff
 
 OPENERS: Final[dict[str, Callable[[IO[bytes]], ImageFile]]] = {
@@ -79,3 +86,15 @@ def open_header(source: BinaryIO, max_pixels: int | None) -> tuple[str, ImageFil
         msg = f"{width} x {height} are {width * height} pixels; at most {max_pixels} are allowed."
         raise TooManyPixelsError(msg)
     return name, image
+
+
+def reopened(data: bytes) -> ImageFile:
+    """Return the undecoded image in *data*, which was accepted: so all that is wrong is damage.
+
+    Raises UnreadableImageError, and TooManyPixelsError above this process's limit.
+    """
+    try:
+        _, source = open_header(io.BytesIO(data), Image.MAX_IMAGE_PIXELS)
+    except (EmptyFileError, UnsupportedFormatError) as exc:
+        raise UnreadableImageError(str(exc)) from exc
+    return source

@@ -1,6 +1,5 @@
 """Decode foreign bytes into an upright sRGB picture."""
 
-import io
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,14 +12,12 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from photo_pipeline.domain.stage import Note
 from photo_pipeline.errors import (
-    EmptyFileError,
     PhotoPipelineError,
     UnreadableImageError,
-    UnsupportedFormatError,
 )
 from photo_pipeline.imaging import orientation
 from photo_pipeline.imaging.colour import is_usable, to_srgb
-from photo_pipeline.imaging.header import only_our_errors, open_header
+from photo_pipeline.imaging.header import only_our_errors, reopened
 from photo_pipeline.imaging.modes import as_mode, plain
 from photo_pipeline.imaging.scale import fit, shrink
 from photo_pipeline.imaging.sniff import HEAD_BYTES, sniff
@@ -77,7 +74,7 @@ def open_upright(data: bytes, box: int | None = None) -> Image.Image:
 def _open(
     data: bytes, box: int | None, tolerance: float, notes: list[Note], *, doubtful: bool
 ) -> Image.Image:
-    source = _header(data)
+    source = reopened(data)
     turn = orientation.orientation(source)
     stored = source.size
     with only_our_errors():
@@ -124,7 +121,7 @@ def displayed_size(data: bytes) -> tuple[int, int]:
 
     Raises the errors of ``open_upright``.
     """
-    source = _header(data)
+    source = reopened(data)
     return orientation.displayed_size(source, orientation.orientation(source))
 
 
@@ -136,15 +133,6 @@ def limit_pixels(count: int) -> None:
     """
     Image.MAX_IMAGE_PIXELS = count
     warnings.simplefilter("error", Image.DecompressionBombWarning)
-
-
-def _header(data: bytes) -> ImageFile:
-    """Return the undecoded image; a stage's input was accepted, so all else is damage."""
-    try:
-        _, source = open_header(io.BytesIO(data), Image.MAX_IMAGE_PIXELS)
-    except (EmptyFileError, UnsupportedFormatError) as exc:
-        raise UnreadableImageError(str(exc)) from exc
-    return source
 
 
 def _blame_memory_if_scarce(size: tuple[int, int]) -> None:

@@ -11,6 +11,9 @@ from photo_pipeline.domain.rendition import scaled
 Region = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels of a picture; they need not be whole."""
 
+PROBED_BYTES: Final = 32 << 20
+"""From here on the allocator maps memory by itself: asking for it costs address space only."""
+
 REDUCING_GAP: Final = 3.0
 """Above a factor of six, average whole pixels first and leave LANCZOS a factor of three to six:
 "indistinguishable from fair resampling" (Pillow's documentation), and a third of the time."""
@@ -33,7 +36,7 @@ def shrink(image: Image.Image, size: tuple[int, int], region: Region | None = No
     """Return *region* (all) of *image* resampled to *size* with LANCZOS, or the picture itself.
 
     Pictures with alpha are resampled premultiplied, so that the invisible colour of transparent
-    pixels does not bleed into their neighbours.
+    pixels does not bleed into their neighbours. Raises MemoryError.
     """
     left, top, right, bottom = region or (0, 0, *image.size)
     if (right - left, bottom - top) == size and left == int(left) and top == int(top):
@@ -50,9 +53,18 @@ def shrink(image: Image.Image, size: tuple[int, int], region: Region | None = No
         ResizeAlg.convolution(FilterType.lanczos3),
         crop_box=CropBox(left, top, right - left, bottom - top),
     )
+    _blame_memory_if_scarce(image, size)
     resized = Image.new(image.mode, size)
     _resizer().resize_pil(image, resized, options)
     return resized
+
+
+def _blame_memory_if_scarce(image: Image.Image, size: tuple[int, int]) -> None:
+    """Raise MemoryError if the resampler would not get its memory: it ends the process then."""
+    premultiplied = image.width * image.height if image.mode == "RGBA" else 0
+    needed = 4 * (size[0] * image.height + premultiplied)
+    if needed >= PROBED_BYTES:
+        bytes(needed)
 
 
 @cache

@@ -1,92 +1,112 @@
 """Mark renditions with a text or a logo."""
 
-import io
-from base64 import b64decode
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from PIL import Image
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from photo_pipeline.domain.encoding import Encoding
+from photo_pipeline.domain.encoding import AUTO, Encoding
 from photo_pipeline.domain.stage import Output, Parameters, Picture, Stage
-from photo_pipeline.errors import PhotoPipelineError
-from photo_pipeline.imaging.encode import WRITTEN, encode
-from photo_pipeline.imaging.mark import logo_mark, missing_glyphs, stamp, text_mark
-from photo_pipeline.imaging.modes import is_transparent
-from photo_pipeline.imaging.opening import open_upright
-from photo_pipeline.imaging.probe import probe
+from photo_pipeline.imaging.animation import Frames, frame_count, open_frames
+from photo_pipeline.imaging.encode import WRITTEN, encode, encode_animation
+from photo_pipeline.imaging.look import (
+    Contrast,
+    Image64,
+    Look,
+    Margin,
+    Opacity,
+    Scale,
+    Text,
+    Tiling,
+    ToneWanted,
+    design,
+)
+from photo_pipeline.imaging.mark import Mark, stamp
+from photo_pipeline.imaging.opening import displayed_size, open_upright
+from photo_pipeline.imaging.placing import Position
 from photo_pipeline.imaging.sniff import HEAD_BYTES, sniff
-
-Position = Literal[
-    "top-left", "top", "top-right",
-    "left", "centre", "right",
-    "bottom-left", "bottom", "bottom-right",
-]  # fmt: skip
-
-FREE_SPACE_BEFORE: Final[dict[Position, tuple[float, float]]] = {
-    "top-left": (0, 0), "top": (0.5, 0), "top-right": (1, 0),
-    "left": (0, 0.5), "centre": (0.5, 0.5), "right": (1, 0.5),
-    "bottom-left": (0, 1), "bottom": (0.5, 1), "bottom-right": (1, 1),
-}  # fmt: skip
-"""Which share of the free width and height lies left of and above the mark."""
 
 MAX_RENDITIONS: Final = 16
 """As many as ``resize`` makes."""
 MAX_NAME: Final = 64
 """Far above any rendition's name; bounds what is stored."""
-MAX_TEXT: Final = 200
-"""A line of that length is 4 px high on 2048 px: nobody reads more."""
-MAX_LOGO_BYTES: Final = 1 << 20
-"""The logo travels inside the preset: 1 MiB keeps presets readable and is ample for a PNG logo."""
-MAX_LOGO_PIXELS: Final = 4_000_000
-"""More than a mark across a 2048 px rendition can show; 16 MB decoded."""
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 
 
-class WatermarkParameters(Parameters):
-    """Which renditions get which mark, and where.
+class OwnLook(Parameters):
+    """A rendition, and what of its mark differs from the others.
 
-    ``scale`` is the mark's width as a share of the picture's width, ``margin`` its distance
-    from the edges as a share of the picture's shorter side. ``image`` is a PNG logo in base64
-    that replaces ``text``. Lower bounds keep the mark visible: an invisible one is a mistake.
+    ``text`` takes the place of a logo, ``image`` that of a text.
     """
 
-    renditions: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=MAX_NAME)], ...],
-        Field(min_length=1, max_length=MAX_RENDITIONS),
-    ] = ("2048", "1280")
-    text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)] = "© Photo Pipeline"
-    image: Annotated[str, Field(max_length=MAX_LOGO_BYTES * 4 // 3 + 4)] | None = None
-    opacity: Annotated[float, Field(ge=0.1, le=1)] = 0.6
-    position: Position = "bottom-right"
-    scale: Annotated[float, Field(ge=0.02, le=1)] = 0.25
-    margin: Annotated[float, Field(ge=0, le=0.25)] = 0.02
-    quality: Annotated[int, Field(ge=1, le=95)] = 82
+    name: Name
+    text: Text | None = None
+    image: Image64 | None = None
+    tone: ToneWanted | None = None
+    opacity: Opacity | None = None
+    contrast: Contrast | None = None
+    position: Position | None = None
+    scale: Scale | None = None
+    margin: Margin | None = None
+    tile: Tiling | None = None
+    encoding: Encoding | None = None
+
+
+def _kind(rendition: Any) -> str:
+    """Choose one meaning of an entry, so that only the faults of that are told."""
+    return "name" if isinstance(rendition, str) else "look"
+
+
+Marked = Annotated[
+    Annotated[Name, Tag("name")] | Annotated[OwnLook, Tag("look")], Discriminator(_kind)
+]
+
+
+class WatermarkParameters(Look):
+    """Which renditions get which mark, and where.
+
+    ``renditions`` are names, or tables with a ``name`` and whatever shall differ from the
+    fields below. ``image`` is a PNG logo in base64 that replaces ``text``. ``tone`` is for texts
+    and logos of one shade of grey: ``auto`` draws them light on a dark ground and dark on a
+    light one; a coloured logo keeps its colours. ``opacity`` is raised where the mark would
+    have less ``contrast`` than that (imaging/legibility.py says how it is measured), and a halo
+    of the other tone is drawn; 1 leaves the mark as given. ``scale`` is the mark's width as a
+    share of the picture's width, ``margin`` its distance from the edges as a share of the
+    picture's shorter side. ``tile`` repeats it over the whole picture, whatever the position:
+    true, or a table with ``angle`` and ``gap``. ``encoding`` with the format ``auto`` keeps that
+    of the rendition. With ``unmarked = "withheld"``, neither the original nor any rendition
+    without a mark is served. Lower bounds keep the mark visible: an invisible one is a mistake.
+    """
+
+    renditions: Annotated[tuple[Marked, ...], Field(min_length=1, max_length=MAX_RENDITIONS)] = (
+        "2048",
+        "1280",
+    )
+    unmarked: Literal["served", "withheld"] = "served"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_stored_earlier(cls, given: Any) -> Any:
+        """Accept ``quality`` beside the other fields, where version 1 had it."""
+        if isinstance(given, Mapping) and "quality" in given and "encoding" not in given:
+            rest = {name: value for name, value in given.items() if name != "quality"}
+            return {**rest, "encoding": {"quality": given["quality"]}}
+        return given
 
     @field_validator("renditions")
     @classmethod
-    def _distinct(cls, renditions: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(renditions)) < len(renditions):
-            msg = "renditions must differ from each other"
-            raise ValueError(msg)
+    def _distinct(cls, renditions: tuple[str | OwnLook, ...]) -> tuple[str | OwnLook, ...]:
+        if len(set(map(_name, renditions))) < len(renditions):
+            raise ValueError("renditions must differ from each other")
         return renditions
 
-    @field_validator("text")
-    @classmethod
-    def _drawable(cls, text: str) -> str:
-        if not text.isprintable() or not text.strip():
-            msg = "text must be one line with something to see"
-            raise ValueError(msg)
-        if missing := missing_glyphs(text):
-            msg = f"the font cannot draw: {missing}"
-            raise ValueError(msg)
-        return text
-
     @model_validator(mode="after")
-    def _logo_is_readable(self) -> Self:
-        if self.image is not None:
-            _logo(self.image)
+    def _one_mark_each(self) -> Self:
+        both = [r.name for r in self.renditions if isinstance(r, OwnLook) and r.text and r.image]
+        if both:
+            raise ValueError(f"either text or image, not both, for {', '.join(both)}")
         return self
 
 
@@ -94,53 +114,85 @@ def watermark(inputs: Mapping[str, bytes], parameters: WatermarkParameters) -> O
     """Return a marked copy of each rendition, named ``<rendition>-watermarked``.
 
     Format and size stay; only pixels under the mark change (and by JPEG's loss, the others).
-    Raises UnreadableImageError and TooManyPixelsError.
+    The fact ``marks`` tells for each rendition the ``tone`` chosen, the ``opacity`` and the
+    ``contrast`` reached, and the ``box`` (left, top, width, height in fractions). Raises
+    UnreadableImageError and TooManyPixelsError.
     """
-    return Output(
-        pictures=tuple(_marked(name, inputs[name], parameters) for name in _reads(parameters))
+    pictures, marks = [], {}
+    for name, look in looks(parameters).items():
+        shown, mark = _marked(inputs[name], look)
+        pictures.append(_encoded(_written(name), shown, _encoding(inputs[name], look.encoding)))
+        marks[name] = {
+            "tone": mark.tone,
+            "opacity": mark.opacity,
+            "contrast": mark.contrast,
+            "box": _box(shown.images[0], mark),
+        }
+    return Output(pictures=tuple(pictures), facts={"marks": marks})
+
+
+def _marked(data: bytes, look: Look) -> tuple[Frames, Mark]:
+    """Return the rendition *data* with its mark, the same one on every frame."""
+    if frame_count(data) > 1:
+        shown = open_frames(data, displayed_size(data))
+    else:
+        shown = Frames(images=(open_upright(data),), durations_ms=(0,), loop=0)
+    mark = design(shown.images[0], look)
+    for image in shown.images:
+        stamp(image, mark)
+    return shown, mark
+
+
+def _encoded(name: str, shown: Frames, encoding: Encoding) -> Picture:
+    if len(shown.images) > 1 and encoding.format == "webp":
+        return encode_animation(name, shown, encoding)
+    return encode(name, shown.images[0], encoding)
+
+
+def looks(parameters: WatermarkParameters) -> dict[str, Look]:
+    """Return how each rendition is marked, by its name."""
+    common = {name: getattr(parameters, name) for name in Look.model_fields}
+    found = {}
+    for rendition in parameters.renditions:
+        own: dict[str, Any] = {}
+        if isinstance(rendition, OwnLook):
+            own = {name: getattr(rendition, name) for name in Look.model_fields}
+            own = {name: value for name, value in own.items() if value is not None}
+            if "text" in own:
+                own["image"] = None
+        found[_name(rendition)] = Look.model_construct(**{**common, **own})
+    return found
+
+
+def _box(image: Image.Image, mark: Mark) -> list[float]:
+    """Return where the mark is, in fractions of the picture; a pattern is everywhere."""
+    if len(mark.places) > 1:
+        return [0.0, 0.0, 1.0, 1.0]
+    ((x, y),) = mark.places
+    left, top = max(0, x), max(0, y)
+    right, bottom = (
+        min(x + mark.layer.width, image.width),
+        min(y + mark.layer.height, image.height),
     )
-
-
-def _marked(name: str, data: bytes, parameters: WatermarkParameters) -> Picture:
-    image = open_upright(data)
-    margin = round(min(image.size) * parameters.margin)
-    free = (max(1, image.width - 2 * margin), max(1, image.height - 2 * margin))
-    box = (min(free[0], max(1, round(image.width * parameters.scale))), free[1])
-    mark = (
-        text_mark(parameters.text, box, parameters.opacity)
-        if parameters.image is None
-        else logo_mark(_logo(parameters.image), box, parameters.opacity)
+    shares = (
+        left / image.width,
+        top / image.height,
+        (right - left) / image.width,
+        (bottom - top) / image.height,
     )
-    across, down = FREE_SPACE_BEFORE[parameters.position]
-    at = (
-        margin + round((free[0] - mark.width) * across),
-        margin + round((free[1] - mark.height) * down),
-    )
-    stamp(image, mark, at)
-    kept = sniff(data[:HEAD_BYTES])
-    encoding = Encoding(format=kept if kept in WRITTEN else "auto", quality=parameters.quality)
-    return encode(_written(name), image, encoding)
+    return [round(share, 4) for share in shares]
 
 
-@lru_cache(maxsize=2)
-def _logo(base64: str) -> Image.Image:
-    """Return the logo, decoded; raise ValueError if it is not a visible PNG within the limits."""
-    data = b64decode(base64, validate=True)
-    if len(data) > MAX_LOGO_BYTES:
-        msg = f"the logo has {len(data)} bytes; at most {MAX_LOGO_BYTES} are allowed"
-        raise ValueError(msg)
-    try:
-        if probe(io.BytesIO(data), MAX_LOGO_PIXELS).format != "png":
-            msg = "the logo must be a PNG"
-            raise ValueError(msg)
-        logo = open_upright(data)
-    except PhotoPipelineError as exc:
-        msg = f"the logo is refused: {exc}"
-        raise ValueError(msg) from exc
-    if is_transparent(logo) and logo.getchannel("A").getextrema()[1] == 0:
-        msg = "the logo is fully transparent"
-        raise ValueError(msg)
-    return logo
+def _encoding(source: bytes, encoding: Encoding) -> Encoding:
+    """Return *encoding* with the format that *source* has, if none is asked for."""
+    kept = sniff(source[:HEAD_BYTES])
+    if encoding.format != AUTO or kept not in WRITTEN:
+        return encoding
+    return encoding.model_copy(update={"format": kept})
+
+
+def _name(rendition: str | OwnLook) -> str:
+    return rendition if isinstance(rendition, str) else rendition.name
 
 
 def _written(name: str) -> str:
@@ -148,13 +200,22 @@ def _written(name: str) -> str:
 
 
 def _reads(parameters: WatermarkParameters) -> tuple[str, ...]:
-    return parameters.renditions
+    return tuple(map(_name, parameters.renditions))
 
 
 def _writes(parameters: WatermarkParameters) -> tuple[str, ...]:
-    return tuple(_written(name) for name in parameters.renditions)
+    return tuple(map(_written, _reads(parameters)))
+
+
+def _withholds(parameters: WatermarkParameters, earlier: tuple[str, ...]) -> tuple[str, ...]:
+    return earlier if parameters.unmarked == "withheld" else ()
 
 
 STAGE: Final = Stage(
-    version=1, parameters=WatermarkParameters, transform=watermark, reads=_reads, writes=_writes
+    version=2,
+    parameters=WatermarkParameters,
+    transform=watermark,
+    reads=_reads,
+    writes=_writes,
+    withholds=_withholds,
 )

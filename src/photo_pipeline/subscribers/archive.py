@@ -4,7 +4,7 @@ One entry per outcome, which nothing written later touches::
 
     <yyyy>/<mm>/<dd>/<photo id>/                the day of the upload, in UTC
         original/<file name>                    the untouched upload, shared by all outcomes
-        outcome-<revision>/renditions/<name>.<extension>
+        outcome-<revision>/renditions/<name>.<extension>   also those that are not served
         outcome-<revision>/status.json          the status document; last: the entry is complete
 
 A reprocessed photo gets another ``outcome-…`` beside the earlier one. Every step may be
@@ -168,18 +168,22 @@ def _files(event: OutcomeEvent, photo: Photo, blobs: Blobs) -> Iterator[File]:
         read=partial(blobs.stream, photo.original),
     )
     keys = {(r.name, r.sha256): r.key for r in photo.renditions}
-    for rendition in event.photo.renditions:
-        key = keys.get((rendition.name, rendition.sha256))
+    wanted = [(r.name, r.bytes, r.sha256) for r in event.photo.renditions]
+    # What is not served is not in the event either; the archive is private.
+    told = {r.name for r in event.photo.renditions}
+    untold = (r for r in photo.renditions if photo.withholds(r.name, r.stage))
+    wanted += [(r.name, r.bytes, r.sha256) for r in untold if r.name not in told]
+    for name, size, sha256 in wanted:
+        key = keys.get((name, sha256))
         if key is None:
             raise ArchiveCorruptError(
-                f"rendition {rendition.name} with SHA-256 {rendition.sha256} is in the event "
-                f"and not in the store"
+                f"rendition {name} with SHA-256 {sha256} is in the event and not in the store"
             )
         yield File(
             kind="rendition",
-            key=f"{outcome}/renditions/{rendition.name}{PurePosixPath(key).suffix}",
-            bytes=rendition.bytes,
-            sha256=rendition.sha256,
+            key=f"{outcome}/renditions/{name}{PurePosixPath(key).suffix}",
+            bytes=size,
+            sha256=sha256,
             read=partial(blobs.stream, key),
         )
     document = f"{event.photo.model_dump_json(indent=2)}\n".encode()
