@@ -13,7 +13,7 @@ from photo_pipeline.imaging.blocks_chunks import XMP_KEYWORD, gif_blocks, png_bl
 from photo_pipeline.imaging.blocks_jpeg import jpeg_blocks
 from photo_pipeline.imaging.exif import exif_items, make_exif
 from photo_pipeline.imaging.iptc import iptc_items, resource_blocks
-from photo_pipeline.imaging.items import Item, clean
+from photo_pipeline.imaging.items import Item, clean, names
 from photo_pipeline.imaging.xmp import make_xmp, xmp_items
 
 MAX_NESTING: Final = 4
@@ -67,6 +67,8 @@ def read_metadata(data: bytes) -> Metadata:
         if item.field and item.value and (known is None or rank < known[0]):
             found[item.field] = rank, item.value
     fields = {name: found[name][1] for name in FIELDS if name in found}
+    if "creator" in fields:
+        fields["creator"] = names(fields["creator"])
     return Metadata(fields, frozenset(groups - IGNORED))
 
 
