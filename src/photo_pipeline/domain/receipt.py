@@ -38,8 +38,34 @@ class FidelityReceipt(_Receipt):
     colour_difference: float
 
 
+UNLIKE: Final = FidelityReceipt(ssim=-1.0, colour_difference=100.0)
+"""Of what cannot be decoded, or has another shape: nothing can be compared."""
+
+
 class Receipt(_Receipt):
     """Both receipts of one rendition."""
 
     privacy: PrivacyReceipt
     fidelity: FidelityReceipt
+
+    @property
+    def leaks(self) -> tuple[str, ...]:
+        """Say, by group, what must not be in the rendition."""
+        return tuple(f"{group}: {count}" for group, count in self.privacy.found.items())
+
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """Say in which way the rendition differs too much from its photo."""
+        if self.fidelity == UNLIKE:
+            return ("cannot be compared: not decodable, or of another shape",)
+        seen = []
+        if self.fidelity.ssim < MIN_SSIM:
+            seen.append(f"ssim: {self.fidelity.ssim} < {MIN_SSIM}")
+        if self.fidelity.colour_difference > MAX_COLOUR_DIFFERENCE:
+            difference = self.fidelity.colour_difference
+            seen.append(f"colour_difference: {difference} > {MAX_COLOUR_DIFFERENCE}")
+        return tuple(seen)
+
+    def violations(self) -> tuple[str, ...]:
+        """Say everything for which the rendition must not be published."""
+        return self.leaks + self.deviations

@@ -1,53 +1,39 @@
 """The fidelity receipt: does an encoded rendition look like its photo?
 
-Both are shrunk to SMALL pixels, of which some bands of rows are compared, spread from the top
-edge to the bottom edge: this is a check for the faults that happen to whole pictures (inverted,
-turned, mirrored, in wrong colours, grey from some row on, black where it was transparent), at
-some percent of what making the renditions costs. A JPEG with restart markers is decoded only
-where the bands are; every other format is decoded whole.
+Both are shrunk to a small size, of which some bands of rows are compared, from the top edge to
+the bottom edge: this is a check for the faults that happen to whole pictures (inverted, turned,
+mirrored, in wrong colours, grey from some row on, black where it was transparent), at some
+percent of what making the renditions costs. A JPEG with restart markers is decoded only where
+the bands are; every other format is decoded whole.
 """
 
 import io
 import math
-from collections.abc import Iterable
 from typing import Final
 
-import numpy as np
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from photo_pipeline.domain.receipt import FidelityReceipt
+from photo_pipeline.domain.receipt import UNLIKE, FidelityReceipt
 from photo_pipeline.domain.stage import Box
 from photo_pipeline.errors import PhotoPipelineError
+from photo_pipeline.imaging.bands import OVERSAMPLING, band_rows, pixels, shrunk, small_size
 from photo_pipeline.imaging.difference import Pixels, colour_difference, ssim
 from photo_pipeline.imaging.header import only_our_errors, open_header
-from photo_pipeline.imaging.modes import as_mode
-from photo_pipeline.imaging.scale import fit
-from photo_pipeline.imaging.strips import strips
+from photo_pipeline.imaging.strips import Strips, strips
 
-SMALL: Final = 128
-"""Longest side at which pictures are compared: an encoder's noise is averaged away."""
-OVERSAMPLING: Final = 2
-"""How many decoded pixels a small one takes at least on each side: fewer would alias."""
-BANDS: Final = 5
-BAND_ROWS: Final = 2
-"""Rows of a band, of SMALL: five of two are a tenth of a 4:3 picture."""
 WHOLE: Final[Box] = (0.0, 0.0, 1.0, 1.0)
 SHAPE_TOLERANCE: Final = 0.02  # of the ratio of the sides; beside that, rounding to whole pixels
-GAP: Final = 2.0  # average whole pixels down to twice the size first: BOX weighs them alike
-
 NO_FILL: Final = "#ff00ff"
 """What both are laid on if the rendition has transparency: no fault fills with this colour."""
 WHITE: Final = "#ffffff"
-
-UNLIKE: Final = FidelityReceipt(ssim=-1.0, colour_difference=100.0)
-"""Of what cannot be decoded, or has another shape: nothing can be compared."""
 
 
 class Reference:
     """The colour-managed, upright picture (RGB or RGBA) that renditions are compared with.
 
-    Keeps the picture, and the bands it was asked for: make one for all renditions of a photo.
+    Keeps the picture, which must not change, and the bands it was asked for: make one for all
+    renditions of a photo.
     """
 
     def __init__(self, image: Image.Image) -> None:
@@ -65,14 +51,14 @@ class Reference:
             left, top = region[0] * self._image.width, region[1] * self._image.height
             width, height = self.size(region)
             per_row = height / size[1]
-            self._known[key] = _pixels(
-                _shrunk(
+            self._known[key] = pixels(
+                shrunk(
                     self._image,
-                    (left, top + per_row * start, left + width, top + per_row * (start + rows)),
+                    (left, top + per_row * first, left + width, top + per_row * (first + rows)),
                     (size[0], rows),
                     ground,
                 )
-                for start, rows in _bands(size[1])
+                for first, rows in band_rows(size[1])
             )
         return self._known[key]
 
@@ -85,15 +71,17 @@ def fidelity(
     *background* is what transparent pixels were laid on if the rendition has none; of an
     animation the first frame counts. What cannot be decoded, or has other proportions, is UNLIKE.
     """
+    original = reference.size(region)
     try:
         with only_our_errors():
-            _, image = open_header(io.BytesIO(data), None)
-            if not _same_shape(image.size, reference.size(region)):
+            cut = strips(data)
+            source: Strips | Image.Image = cut or open_header(io.BytesIO(data), None)[1]
+            if not _same_shape(source.size, original):
                 return UNLIKE
-            size = _small(image.size, reference.size(region))
-            transparent = image.has_transparency_data
+            size = small_size(source.size, original)
+            transparent = isinstance(source, Image.Image) and source.has_transparency_data
             ground = NO_FILL if transparent else background
-            found = _decoded_bands(data, image, size, ground)
+            found = _bands(source, size, ground)
     except PhotoPipelineError:
         return UNLIKE
     wanted = reference.bands(size, region, ground)
@@ -102,15 +90,6 @@ def fidelity(
         # Every other pixel of a row: a mean needs no more, and colour costs most of the time.
         colour_difference=round(colour_difference(found[:, :, ::2], wanted[:, :, ::2]), 3),
     )
-
-
-def _small(size: tuple[int, int], original: tuple[float, float]) -> tuple[int, int]:
-    """Return the size at which to compare: the same for all large renditions of a picture."""
-    width, height = round(original[0]), round(original[1])
-    small = fit((max(1, width), max(1, height)), SMALL)
-    if min(size[0] // small[0], size[1] // small[1]) >= OVERSAMPLING:
-        return small
-    return fit(size, max(1, max(size) // OVERSAMPLING))
 
 
 def _same_shape(size: tuple[int, int], original: tuple[float, float]) -> bool:
@@ -122,36 +101,27 @@ def _same_shape(size: tuple[int, int], original: tuple[float, float]) -> bool:
     )
 
 
-def _bands(height: int) -> list[tuple[int, int]]:
-    """Return first row and number of rows of each band of a small picture."""
-    rows = min(BAND_ROWS, height)
-    count = min(BANDS, -(-height // rows))
-    last = height - rows
-    return [(last * n // max(1, count - 1), rows) for n in range(count)]
-
-
-def _decoded_bands(
-    data: bytes, image: Image.Image, size: tuple[int, int], ground: str
-) -> Pixels:
-    """Return the bands of the encoded picture, decoding as little of it as its format allows."""
-    width, height = image.size
+def _bands(source: Strips | Image.Image, size: tuple[int, int], ground: str) -> Pixels:
+    """Return the bands of an encoded picture, decoding as little of it as its format allows."""
+    width, height = source.size
     per_row = height / size[1]
-    spans = [(per_row * top, per_row * (top + rows)) for top, rows in _bands(size[1])]
+    rows = band_rows(size[1])
+    spans = [(per_row * first, per_row * (first + count)) for first, count in rows]
+    if isinstance(source, Strips):
+        chosen = sorted({n for span in spans for n in _touched(span, source.height)})
+        spans = [_moved(span, chosen, source.height) for span in spans]
+        source = JpegImageFile(io.BytesIO(source.joined(chosen)))
     scale = 1.0
-    if isinstance(image, JpegImageFile):
-        if cut := strips(data):
-            chosen = sorted({n for span in spans for n in _covering(span, cut.height)})
-            image = JpegImageFile(io.BytesIO(cut.joined(chosen)))
-            spans = [_moved(span, chosen, cut.height) for span in spans]
-        drafted = image.draft(None, _enough(image.size, width // (OVERSAMPLING * size[0])))
+    if isinstance(source, JpegImageFile):
+        drafted = source.draft(None, _enough(source.size, width // (OVERSAMPLING * size[0])))
         scale = width / drafted[1][2] if drafted else 1.0
-    return _pixels(
-        _shrunk(image, (0, top / scale, width / scale, bottom / scale), (size[0], rows), ground)
-        for (top, bottom), (_, rows) in zip(spans, _bands(size[1]), strict=True)
+    return pixels(
+        shrunk(source, (0, top / scale, width / scale, bottom / scale), (size[0], count), ground)
+        for (top, bottom), (_, count) in zip(spans, rows, strict=True)
     )
 
 
-def _covering(span: tuple[float, float], height: int) -> range:
+def _touched(span: tuple[float, float], height: int) -> range:
     """Return the numbers of the strips, each *height* pixels high, that *span* touches."""
     return range(int(span[0] // height), math.ceil(span[1] / height))
 
@@ -167,32 +137,3 @@ def _enough(size: tuple[int, int], scale: int) -> tuple[int, int]:
     """Return a size that makes a JPEG decode at 1/8, 1/4, 1/2 or 1/1, not below 1/*scale*."""
     power = max(n for n in (1, 2, 4, 8) if n <= max(1, scale))
     return max(1, size[0] // power), max(1, size[1] // power)
-
-
-def _shrunk(
-    image: Image.Image,
-    box: tuple[float, float, float, float],
-    size: tuple[int, int],
-    ground: str,
-) -> Image.Image:
-    """Return *box* of *image*, on *ground* where it is transparent, shrunk to *size*."""
-    left, top = int(box[0]), int(box[1])
-    right = min(image.width, math.ceil(box[2]))
-    bottom = min(image.height, math.ceil(box[3]))
-    part = _on(ground, image.crop((left, top, right, bottom)))
-    inner = (box[0] - left, box[1] - top, min(box[2] - left, part.width),
-             min(box[3] - top, part.height))  # fmt: skip
-    return part.resize(size, Image.Resampling.BOX, box=inner, reducing_gap=GAP)
-
-
-def _on(ground: str, image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return as_mode(image, "RGB")
-    image = as_mode(image, "RGBA")
-    flat = Image.new("RGB", image.size, ground)
-    flat.paste(image, mask=image)
-    return flat
-
-
-def _pixels(bands: Iterable[Image.Image]) -> Pixels:
-    return np.stack([np.asarray(band, np.float32) for band in bands])

@@ -15,12 +15,17 @@ SOS: Final = 0xDA
 DRI: Final = 0xDD
 RESTART: Final = re.compile(rb"\xff[\xd0-\xd7]")
 BLOCK: Final = 8
+NOT_NEEDED: Final = frozenset({*range(0xE0, 0xF0), 0xFE})
 
 
 @dataclass(frozen=True, slots=True)
 class Strips:
-    """A baseline JPEG, cut into its rows of MCUs, each *height* pixels high."""
+    """A baseline JPEG of *size* pixels, cut into its rows of MCUs, each *height* pixels high.
 
+    ``header`` has no application data nor comments: nothing of them is needed to decode.
+    """
+
+    size: tuple[int, int]
     header: bytes
     height_at: int
     height: int
@@ -41,21 +46,25 @@ class Strips:
 
 
 def strips(data: bytes) -> Strips | None:
-    """Return the rows of MCUs of the JPEG *data*, or None if it is not built for that.
+    """Return the rows of MCUs of the picture *data*, or None if it is not built for that.
 
-    That is: baseline, one scan, a restart marker after each row.
+    That is: a JPEG, baseline, one scan, a restart marker after each row.
     """
+    if not data.startswith(b"\xff\xd8"):
+        return None
     at, interval, frame = 2, 0, b""
-    height_at = 0
+    header, height_at = bytearray(b"\xff\xd8"), 0
     while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         payload = data[at + 4 : at + 2 + length]
         if marker == SOF0:
-            frame, height_at = payload, at + 5
+            frame, height_at = payload, len(header) + 5
         elif 0xC1 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:  # noqa: PLR2004
             return None  # another process than baseline
         elif marker == DRI:
             interval = int.from_bytes(payload, "big")
+        if marker not in NOT_NEEDED:
+            header += data[at : at + 2 + length]
         at += 2 + length
         if marker == SOS:
             break
@@ -68,4 +77,4 @@ def strips(data: bytes) -> Strips | None:
     rows = RESTART.split(data[at:-2])
     if interval != -(-width // across) or len(rows) != -(-height // down):
         return None
-    return Strips(data[:at], height_at, down, rows)
+    return Strips((width, height), bytes(header), height_at, down, rows)
