@@ -1,10 +1,12 @@
 """Some rows of a small version of a picture, as numbers: what pictures are compared by."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from photo_pipeline.imaging.difference import Pixels
@@ -39,6 +41,38 @@ def band_rows(height: int) -> list[tuple[int, int]]:
     return [(last * n // max(1, count - 1), rows) for n in range(count)]
 
 
+def averaged(
+    image: Image.Image, spans: Sequence[tuple[float, float]], width: float, size: tuple[int, int]
+) -> Pixels:
+    """Return each of *spans* (first and last row) of a decoded RGB picture, shrunk to *size*.
+
+    Every small pixel is the mean of the area that it covers, with parts of pixels at its edges.
+    Of the columns the first *width* count: behind them may be what fills up a JPEG's last block.
+    """
+    high, wide = size[1], size[0]
+    edges = np.array([np.linspace(top, bottom, high + 1) for top, bottom in spans], np.float32)
+    down = _weights(edges[:, :-1].ravel(), edges[:, 1:].ravel(), image.height)
+    rows = (down @ np.asarray(image).reshape(image.height, -1)).reshape(-1, image.width, 3)
+    small = _columns(image.width, width, wide) @ rows
+    return small.reshape(len(spans), high, wide, 3)
+
+
+@lru_cache(maxsize=16)
+def _columns(pixels_: int, width: float, wide: int) -> NDArray[np.float32]:
+    edges = np.linspace(0, width, wide + 1, dtype=np.float32)
+    return _weights(edges[:-1], edges[1:], pixels_)
+
+
+def _weights(
+    starts: NDArray[np.float32], ends: NDArray[np.float32], count: int
+) -> NDArray[np.float32]:
+    """Return, for each stretch, the share that each of *count* pixels has in it."""
+    at = np.arange(count, dtype=np.float32)
+    overlap = np.minimum(ends[:, None], at + 1) - np.maximum(starts[:, None], at)
+    weights = np.maximum(overlap, 0)
+    return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
+
+
 def shrunk(
     image: Image.Image,
     box: tuple[float, float, float, float],
@@ -46,17 +80,14 @@ def shrunk(
     ground: str,
 ) -> Image.Image:
     """Return *box* of *image* as RGB, on *ground* where it is transparent, shrunk to *size*."""
-    left, top = int(box[0]), int(box[1])
-    right = min(image.width, math.ceil(box[2]))
-    bottom = min(image.height, math.ceil(box[3]))
-    part = _on(ground, image.crop((left, top, right, bottom)))
-    inner = (
-        box[0] - left,
-        box[1] - top,
-        min(box[2] - left, part.width),
-        min(box[3] - top, part.height),
-    )
-    return part.resize(size, Image.Resampling.BOX, box=inner, reducing_gap=GAP)
+    if image.mode != "RGB" or image.has_transparency_data:
+        left, top = int(box[0]), int(box[1])
+        right = min(image.width, math.ceil(box[2]))
+        bottom = min(image.height, math.ceil(box[3]))
+        image = _on(ground, image.crop((left, top, right, bottom)))
+        box = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+    inside = (box[0], box[1], min(box[2], image.width), min(box[3], image.height))
+    return image.resize(size, Image.Resampling.BOX, box=inside, reducing_gap=GAP)
 
 
 def _on(ground: str, image: Image.Image) -> Image.Image:

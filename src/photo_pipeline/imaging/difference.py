@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.float32]
-"""Bands of a picture: (band, row, column, channel), sRGB from 0 to 255."""
+"""Bands of pictures: (…, band, row, column, channel), sRGB from 0 to 255."""
+Numbers = NDArray[np.float32]
+"""One for each picture."""
 
 WINDOW: Final = 16
 """Columns of a window: with two rows 32 pixels, half as many as Wang's first, of 8 x 8."""
@@ -33,31 +35,32 @@ _TO_XYZ: Final = (
 """Relative to the white point D65."""
 
 
-def ssim(one: Pixels, other: Pixels) -> float:
-    """Return the mean structural similarity of the lumas, 1 for equal.
+def ssim(one: Pixels, other: Pixels) -> Numbers:
+    """Return the mean structural similarity of the lumas of each picture, 1 for equal.
 
     Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to
     structural similarity" (2004), with uniform windows as high as a band.
     """
-    width = one.shape[2]
+    width = one.shape[-2]
     size = min(WINDOW, width)
     starts = np.unique(np.append(np.arange(0, width - size + 1, STEP), width - size))
     columns = starts[:, None] + np.arange(size)
     x, y = one @ LUMA, other @ LUMA
     # Rows first, then the columns of each window: all five means in one go.
-    sums = np.stack((x, y, x * x, y * y, x * y)).mean(2)[:, :, columns].mean(3)
+    sums = np.stack((x, y, x * x, y * y, x * y)).mean(-2)[..., columns].mean(-1)
     mean_x, mean_y = sums[0], sums[1]
     variance_x, variance_y = sums[2] - mean_x**2, sums[3] - mean_y**2
     covariance = sums[4] - mean_x * mean_y
     similar = ((2 * mean_x * mean_y + C1) * (2 * covariance + C2)) / (
         (mean_x**2 + mean_y**2 + C1) * (variance_x + variance_y + C2)
     )
-    return float(similar.mean())
+    return np.asarray(similar.mean((-2, -1)))
 
 
-def colour_difference(one: Pixels, other: Pixels) -> float:
-    """Return the mean CIEDE2000 (ISO/CIE 11664-6:2014), 0 for equal."""
-    return float(_ciede2000(_lab(one), _lab(other)).mean())
+def colour_difference(one: Pixels, other: Pixels) -> Numbers:
+    """Return the mean CIEDE2000 (ISO/CIE 11664-6:2014) of each picture, 0 for equal."""
+    difference = _ciede2000(_lab(one), _lab(other))
+    return np.asarray(difference.reshape(*one.shape[:-4], -1).mean(-1))
 
 
 def _lab(pixels: Pixels) -> Pixels:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from PIL.PngImagePlugin import PngInfo
@@ -78,7 +79,16 @@ def items(data: bytes, *, deep: bool) -> Iterator[tuple[Kind, Item]]:
     With *deep* every byte of the file is accounted for.
     """
     for block in tolerant(_blocks(data, deep=deep)):
-        yield from _items(block, deep=deep, nesting=0)
+        if deep and block.kind in {Kind.EXIF, Kind.XMP}:
+            yield from _parsed(block)
+        else:
+            yield from _items(block, deep=deep, nesting=0)
+
+
+@lru_cache(maxsize=4)
+def _parsed(block: Block) -> tuple[tuple[Kind, Item], ...]:
+    """Return what a block of a rendition says; all renditions of a photo have the same."""
+    return tuple(_items(block, deep=True, nesting=0))
 
 
 def _blocks(data: bytes, *, deep: bool) -> Iterator[Block]:

@@ -5,15 +5,16 @@ entropy-coded bytes stand for themselves (ITU-T T.81, E.1.4), so some rows can b
 made into a small JPEG of their own.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from photo_pipeline.imaging.markers import RESTARTS, markers
+
 SOF0: Final = 0xC0
 SOS: Final = 0xDA
 DRI: Final = 0xDD
-RESTART: Final = re.compile(rb"\xff[\xd0-\xd7]")
+EOI: Final = b"\xff\xd9"
 BLOCK: Final = 8
 NOT_NEEDED: Final = frozenset({*range(0xE0, 0xF0), 0xFE})
 
@@ -42,7 +43,7 @@ class Strips:
             if place:
                 parts.append(bytes((0xFF, 0xD0 + (place - 1) % 8)))
             parts.append(self.rows[number])
-        return b"".join((*parts, b"\xff\xd9"))
+        return b"".join((*parts, EOI))
 
 
 def strips(data: bytes) -> Strips | None:
@@ -68,13 +69,19 @@ def strips(data: bytes) -> Strips | None:
         at += 2 + length
         if marker == SOS:
             break
-    if len(frame) < 9 or not interval or not data.endswith(b"\xff\xd9"):  # noqa: PLR2004
+    if len(frame) < 9 or not interval or not data.endswith(EOI):  # noqa: PLR2004
         return None
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
     factors = frame[7::3] if frame[5] > 1 else b"\x11"
     across = BLOCK * max(factor >> 4 for factor in factors)
     down = BLOCK * max(factor & 15 for factor in factors)
-    rows = RESTART.split(data[at:-2])
+    rows = _split(data, at, len(data) - len(EOI))
     if interval != -(-width // across) or len(rows) != -(-height // down):
         return None
     return Strips((width, height), bytes(header), height_at, down, rows)
+
+
+def _split(data: bytes, start: int, end: int) -> list[bytes]:
+    """Return what lies between the restart markers from *start* to *end*."""
+    cuts = [start + at for at, kind in markers(data[start:end]) if kind in RESTARTS]
+    return [data[one:other] for one, other in zip([start, *(c + 2 for c in cuts)], [*cuts, end], strict=True)]

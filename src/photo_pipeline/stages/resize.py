@@ -8,9 +8,14 @@ from typing import Annotated, Final
 from PIL import Image
 from pydantic import Field, field_validator
 
+from photo_pipeline.domain.metadata import MetadataParameters
+from photo_pipeline.domain.receipt import Receipt
 from photo_pipeline.domain.stage import ORIGINAL, Output, Parameters, Picture, Stage
 from photo_pipeline.imaging.encode import best_format, encode
+from photo_pipeline.imaging.fidelity import Made, Reference
+from photo_pipeline.imaging.metadata import read_metadata
 from photo_pipeline.imaging.opening import displayed_size, open_upright
+from photo_pipeline.imaging.receipts import certified, receipts
 from photo_pipeline.imaging.scale import fit, shrink
 
 MAX_SIDE: Final = 10_000
@@ -30,6 +35,7 @@ class ResizeParameters(Parameters):
         Field(min_length=1, max_length=MAX_SIZES),
     ] = (2048, 1280, 640, 320)
     quality: Annotated[int, Field(ge=1, le=95)] = 82
+    metadata: MetadataParameters = MetadataParameters()
 
     @field_validator("sizes")
     @classmethod
@@ -43,16 +49,18 @@ class ResizeParameters(Parameters):
 def resize(inputs: Mapping[str, bytes], parameters: ResizeParameters) -> Output:
     """Return a rendition for each size, named after it, and facts about the photo.
 
-    Renditions are upright, sRGB, without metadata, never larger than the photo; JPEG, or PNG
-    if the photo has transparency. Facts: displayed ``width`` and ``height`` of the original in
-    pixels, and ``placeholder``, a data URI of a WebP picture. Raises UnreadableImageError and
-    TooManyPixelsError.
+    Renditions are upright, sRGB, with no metadata but what ``metadata`` keeps, never larger than
+    the photo, and each has its receipt; JPEG, or PNG if the photo has transparency. Facts: displayed ``width`` and ``height`` of the original in
+    pixels, and ``placeholder``, a data URI of a WebP picture. Raises UnreadableImageError,
+    TooManyPixelsError, and the errors of ``certified``.
     """
     original = inputs[ORIGINAL]
     displayed = displayed_size(original)
     # One decode, then each size from the next larger one: half the time of four resizes from
     # the full photo, at 54 dB from their result, which the encoder's loss hides.
     image = open_upright(original, parameters.sizes[0])
+    reference, metadata = Reference(image), read_metadata(original)
+    kept = metadata.kept(parameters.metadata.keep)
     format_ = best_format(image)
     pictures: list[Picture] = []
     for side in parameters.sizes:
@@ -61,12 +69,25 @@ def resize(inputs: Mapping[str, bytes], parameters: ResizeParameters) -> Output:
             pictures.append(replace(pictures[-1], name=str(side)))
             continue
         image = shrink(image, size)
-        pictures.append(encode(str(side), image, format_, parameters.quality))
+        pictures.append(encode(str(side), image, format_, parameters.quality, kept))
     width, height = displayed
     tiny = shrink(image, fit(displayed, PLACEHOLDER_SIDE))
     return Output(
-        pictures=tuple(pictures),
+        pictures=certified(pictures, reference, metadata, kept),
         facts={"width": width, "height": height, "placeholder": _data_uri(tiny)},
+    )
+
+
+def check(
+    inputs: Mapping[str, bytes], outputs: Mapping[str, bytes], parameters: ResizeParameters
+) -> dict[str, Receipt]:
+    """Return the receipts of stored renditions, from the original that they were made of."""
+    metadata = read_metadata(inputs[ORIGINAL])
+    return receipts(
+        {name: Made(data) for name, data in outputs.items()},
+        Reference(open_upright(inputs[ORIGINAL], parameters.sizes[0])),
+        metadata,
+        metadata.kept(parameters.metadata.keep),
     )
 
 
@@ -84,5 +105,10 @@ def _writes(parameters: ResizeParameters) -> tuple[str, ...]:
 
 
 STAGE: Final = Stage(
-    version=1, parameters=ResizeParameters, transform=resize, reads=_reads, writes=_writes
+    version=2,
+    parameters=ResizeParameters,
+    transform=resize,
+    reads=_reads,
+    writes=_writes,
+    check=check,
 )

@@ -9,13 +9,17 @@ from typing import Annotated, Final, Literal, Self
 from PIL import Image
 from pydantic import Field, field_validator, model_validator
 
+from photo_pipeline.domain.receipt import Receipt
 from photo_pipeline.domain.stage import Output, Parameters, Picture, Stage
 from photo_pipeline.errors import PhotoPipelineError
 from photo_pipeline.imaging.encode import SETTINGS, best_format, encode
+from photo_pipeline.imaging.fidelity import Made, Reference
 from photo_pipeline.imaging.mark import logo_mark, missing_glyphs, stamp, text_mark
+from photo_pipeline.imaging.metadata import read_metadata
 from photo_pipeline.imaging.modes import is_transparent
 from photo_pipeline.imaging.opening import open_upright
 from photo_pipeline.imaging.probe import probe
+from photo_pipeline.imaging.receipts import certified, receipts
 from photo_pipeline.imaging.sniff import HEAD_BYTES, sniff
 
 Position = Literal[
@@ -92,15 +96,37 @@ class WatermarkParameters(Parameters):
 def watermark(inputs: Mapping[str, bytes], parameters: WatermarkParameters) -> Output:
     """Return a marked copy of each rendition, named ``<rendition>-watermarked``.
 
-    Format and size stay; only pixels under the mark change (and by JPEG's loss, the others).
-    Raises UnreadableImageError and TooManyPixelsError.
+    Format, size and metadata stay; only pixels under the mark change (and by JPEG's loss, the
+    others). Raises UnreadableImageError, TooManyPixelsError, and the errors of ``certified``.
     """
     return Output(
-        pictures=tuple(_marked(name, inputs[name], parameters) for name in _reads(parameters))
+        pictures=tuple(_published(name, inputs[name], parameters) for name in _reads(parameters))
     )
 
 
-def _marked(name: str, data: bytes, parameters: WatermarkParameters) -> Picture:
+def _published(name: str, data: bytes, parameters: WatermarkParameters) -> Picture:
+    image = _marked(data, parameters)
+    kept = sniff(data[:HEAD_BYTES])
+    format_ = kept if kept in SETTINGS else best_format(image)
+    source = read_metadata(data)
+    picture = encode(_written(name), image, format_, parameters.quality, source.fields)
+    return certified([picture], Reference(image), source, source.fields)[0]
+
+
+def check(
+    inputs: Mapping[str, bytes], outputs: Mapping[str, bytes], parameters: WatermarkParameters
+) -> dict[str, Receipt]:
+    """Return the receipts of stored renditions: each against its input, marked anew."""
+    found: dict[str, Receipt] = {}
+    for name in _reads(parameters):
+        if (data := outputs.get(_written(name))) is not None:
+            source, expected = read_metadata(inputs[name]), _marked(inputs[name], parameters)
+            made = {_written(name): Made(data)}
+            found |= receipts(made, Reference(expected), source, source.fields)
+    return found
+
+
+def _marked(data: bytes, parameters: WatermarkParameters) -> Image.Image:
     image = open_upright(data)
     margin = round(min(image.size) * parameters.margin)
     free = (max(1, image.width - 2 * margin), max(1, image.height - 2 * margin))
@@ -116,9 +142,7 @@ def _marked(name: str, data: bytes, parameters: WatermarkParameters) -> Picture:
         margin + round((free[1] - mark.height) * down),
     )
     stamp(image, mark, at)
-    kept = sniff(data[:HEAD_BYTES])
-    format_ = kept if kept in SETTINGS else best_format(image)
-    return encode(_written(name), image, format_, parameters.quality)
+    return image
 
 
 @lru_cache(maxsize=2)
@@ -155,5 +179,10 @@ def _writes(parameters: WatermarkParameters) -> tuple[str, ...]:
 
 
 STAGE: Final = Stage(
-    version=1, parameters=WatermarkParameters, transform=watermark, reads=_reads, writes=_writes
+    version=2,
+    parameters=WatermarkParameters,
+    transform=watermark,
+    reads=_reads,
+    writes=_writes,
+    check=check,
 )
