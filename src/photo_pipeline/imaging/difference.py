@@ -1,5 +1,6 @@
 """How far two small pictures are apart: structure (SSIM) and colour (CIEDE2000)."""
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -41,13 +42,10 @@ def ssim(one: Pixels, other: Pixels) -> Numbers:
     Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to
     structural similarity" (2004), with uniform windows as high as a band.
     """
-    width = one.shape[-2]
-    size = min(WINDOW, width)
-    starts = np.unique(np.append(np.arange(0, width - size + 1, STEP), width - size))
-    columns = starts[:, None] + np.arange(size)
     x, y = one @ LUMA, other @ LUMA
     # Rows first, then the columns of each window: all five means in one go.
-    sums = np.stack((x, y, x * x, y * y, x * y)).mean(-2)[..., columns].mean(-1)
+    products = np.stack((x, y, x * x, y * y, x * y)).mean(-2)
+    sums = products[..., _windows(one.shape[-2])].mean(-1)
     mean_x, mean_y = sums[0], sums[1]
     variance_x, variance_y = sums[2] - mean_x**2, sums[3] - mean_y**2
     covariance = sums[4] - mean_x * mean_y
@@ -58,9 +56,22 @@ def ssim(one: Pixels, other: Pixels) -> Numbers:
 
 
 def colour_difference(one: Pixels, other: Pixels) -> Numbers:
-    """Return the mean CIEDE2000 (ISO/CIE 11664-6:2014) of each picture, 0 for equal."""
-    difference = _ciede2000(_lab(one), _lab(other))
-    return np.asarray(difference.reshape(*one.shape[:-4], -1).mean(-1))
+    """Return the mean CIEDE2000 (ISO/CIE 11664-6:2014) of each picture, 0 for equal.
+
+    Of the mean colours of the windows: grain, which JPEG keeps little of, is no colour.
+    """
+    columns = _windows(one.shape[-2])
+    first, second = (pixels.mean(-3)[..., columns, :].mean(-2) for pixels in (one, other))
+    difference = _ciede2000(_lab(first), _lab(second))
+    return np.asarray(difference.reshape(*first.shape[:-3], -1).mean(-1))
+
+
+@lru_cache(maxsize=8)
+def _windows(width: int) -> NDArray[np.intp]:
+    """Return the columns of each window of a row of *width* pixels."""
+    size = min(WINDOW, width)
+    starts = np.unique(np.append(np.arange(0, width - size + 1, STEP), width - size))
+    return np.asarray(starts[:, None] + np.arange(size), np.intp)
 
 
 def _lab(pixels: Pixels) -> Pixels:

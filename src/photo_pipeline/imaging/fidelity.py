@@ -20,10 +20,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 from photo_pipeline.domain.receipt import UNLIKE, FidelityReceipt
 from photo_pipeline.domain.stage import Box
 from photo_pipeline.errors import PhotoPipelineError
-from photo_pipeline.imaging.bands import OVERSAMPLING, averaged, band_rows, pixels, shrunk, small_size
+from photo_pipeline.imaging.bands import OVERSAMPLING, averaged, band_rows, small_size
 from photo_pipeline.imaging.difference import Pixels, colour_difference, ssim
 from photo_pipeline.imaging.header import only_our_errors, open_header
-from photo_pipeline.imaging.modes import as_mode
 from photo_pipeline.imaging.strips import Strips, strips
 
 WHOLE: Final[Box] = (0.0, 0.0, 1.0, 1.0)
@@ -54,16 +53,12 @@ class Reference:
         if key not in self._known:
             left, top = region[0] * self._image.width, region[1] * self._image.height
             width, height = self.size(region)
-            per_row = height / size[1]
-            self._known[key] = pixels(
-                shrunk(
-                    self._image,
-                    (left, top + per_row * first, left + width, top + per_row * (first + rows)),
-                    (size[0], rows),
-                    ground,
-                )
-                for first, rows in band_rows(size[1])
-            )
+            per_row, rows = height / size[1], band_rows(size[1])
+            boxes = [
+                (left, top + per_row * first, left + width, top + per_row * (first + count))
+                for first, count in rows
+            ]
+            self._known[key] = averaged(self._image, boxes, (size[0], rows[0][1]), ground)
         return self._known[key]
 
 
@@ -93,8 +88,7 @@ def fidelity(renditions: Sequence[Made], reference: Reference) -> list[FidelityR
         found, wanted = (
             np.stack([pair[side] for n in chosen if (pair := pairs[n])]) for side in (0, 1)
         )
-        # Every other pixel of a row: a mean needs no more, and colour costs most of the time.
-        colours = colour_difference(found[..., ::2, :], wanted[..., ::2, :])
+        colours = colour_difference(found, wanted)
         for n, structure, colour in zip(chosen, ssim(found, wanted), colours, strict=True):
             receipts[n] = FidelityReceipt(
                 ssim=round(float(structure), 4), colour_difference=round(float(colour), 3)
@@ -139,16 +133,12 @@ def _bands(source: Strips | Image.Image, size: tuple[int, int], ground: str) -> 
         chosen = sorted({n for span in spans for n in _touched(span, source.height)})
         spans = [_moved(span, chosen, source.height) for span in spans]
         source = JpegImageFile(io.BytesIO(source.joined(chosen)))
-    if not isinstance(source, JpegImageFile):
-        return pixels(
-            shrunk(source, (0, top, width, bottom), (size[0], count), ground)
-            for (top, bottom), (_, count) in zip(spans, rows, strict=True)
-        )
-    drafted = source.draft("RGB", _enough(source.size, width // (OVERSAMPLING * size[0])))
-    scale = width / drafted[1][2] if drafted else 1.0
-    source.load()
-    spans = [(top / scale, bottom / scale) for top, bottom in spans]
-    return averaged(as_mode(source, "RGB"), spans, width / scale, (size[0], rows[0][1]))
+    scale = 1.0
+    if isinstance(source, JpegImageFile):
+        drafted = source.draft("RGB", _enough(source.size, width // (OVERSAMPLING * size[0])))
+        scale = width / drafted[1][2] if drafted else 1.0
+    boxes = [(0.0, top / scale, width / scale, bottom / scale) for top, bottom in spans]
+    return averaged(source, boxes, (size[0], rows[0][1]), ground)
 
 
 def _touched(span: tuple[float, float], height: int) -> range:
