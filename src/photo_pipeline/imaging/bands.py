@@ -23,8 +23,8 @@ OVERSAMPLING: Final = 2
 """How many decoded pixels a small one takes on each side: more would be decoded for nothing."""
 BANDS: Final = 3
 BAND_ROWS: Final = 2
-"""Rows of a band, of SMALL: at the top edge, in the middle and at the bottom edge, together a
-sixteenth of a 4:3 picture."""
+"""Rows of SMALL that a band is high: at the top edge, in the middle and at the bottom edge,
+together a sixteenth of a 4:3 picture."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""
@@ -38,40 +38,47 @@ def small_size(size: tuple[int, int], original: tuple[float, float]) -> tuple[in
     return min(small[0], size[0]), min(small[1], size[1])
 
 
-def band_rows(height: int) -> list[tuple[int, int]]:
-    """Return first row and number of rows of each band of a small picture."""
-    rows = min(BAND_ROWS, height)
-    count = min(BANDS, -(-height // rows))
-    last = height - rows
-    return [(last * n // max(1, count - 1), rows) for n in range(count)]
+def band_spans(height: float, small: int) -> list[tuple[float, float]]:
+    """Return first and last row of each band of a picture *height* pixels high."""
+    rows = min(BAND_ROWS, small)
+    count = min(BANDS, -(-small // rows))
+    free = height * (small - rows) / small
+    tops = [free * n / max(1, count - 1) for n in range(count)]
+    return [(top, top + height * rows / small) for top in tops]
 
 
-def averaged(image: Image.Image, boxes: Sequence[Box], size: tuple[int, int], ground: str) -> Pixels:
-    """Return each of *boxes* of a picture, on *ground* where it is transparent, shrunk to *size*.
+def averaged(image: Image.Image, boxes: Sequence[Box], width: int, ground: str) -> Pixels:
+    """Return each of *boxes* of a picture, on *ground* where it is transparent, as a row.
 
-    The boxes have the same columns. Every small pixel is the mean of just the area that it
-    covers, with parts of pixels at its edges: what a regular pattern becomes, depends on it.
+    Every one of the *width* small pixels of a row is a mean, weighted by a Hann window that
+    reaches into its neighbours and over the whole height: regular patterns, of which nothing
+    is to be seen at this size, leave nothing behind by which two pictures could differ.
     """
-    return np.stack([_averaged(image, box, size, ground) for box in boxes])
+    return np.stack([_averaged(image, box, width, ground) for box in boxes])
 
 
-def _averaged(image: Image.Image, box: Box, size: tuple[int, int], ground: str) -> Pixels:
+def _averaged(image: Image.Image, box: Box, width: int, ground: str) -> Pixels:
     left, top = int(box[0]), int(box[1])
     right, bottom = min(image.width, math.ceil(box[2])), min(image.height, math.ceil(box[3]))
     part = np.asarray(_on(ground, image.crop((left, top, right, bottom))))
-    down = _weights(box[1] - top, box[3] - top, size[1], bottom - top)
-    across = _weights(box[0] - left, box[2] - left, size[0], right - left)
-    rows = down @ part.reshape(bottom - top, -1).astype(np.float32)
-    return across @ rows.reshape(size[1], right - left, 3)
+    down = _weights(box[1] - top, box[3] - top, 1, bottom - top, 0.5)
+    across = _weights(box[0] - left, box[2] - left, width, right - left, 1.0)
+    row = down @ part.reshape(bottom - top, -1).astype(np.float32)
+    return across @ row.reshape(right - left, 3)
 
 
 @lru_cache(maxsize=32)
-def _weights(start: float, end: float, cells: int, count: int) -> NDArray[np.float32]:
-    """Return, for each of *cells* from *start* to *end*, the share of each of *count* pixels."""
-    edges = np.linspace(start, end, cells + 1, dtype=np.float32)
-    at = np.arange(count, dtype=np.float32)
-    overlap = np.minimum(edges[1:, None], at + 1) - np.maximum(edges[:-1, None], at)
-    weights = np.maximum(overlap, 0)
+def _weights(
+    start: float, end: float, cells: int, count: int, reach: float
+) -> NDArray[np.float32]:
+    """Return, for each of *cells* from *start* to *end*, the weight of each of *count* pixels.
+
+    *reach* is how far to each side of its middle a cell looks, in cells.
+    """
+    cell = (end - start) / cells
+    middles = start + cell * (np.arange(cells)[:, None] + 0.5)
+    edges = np.clip((np.arange(count + 1) - middles) / (cell * reach), -1, 1)
+    weights = np.diff(edges + np.sin(np.pi * edges) / np.pi)  # the integral over each pixel
     return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
 
 

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.float32]
-"""Bands of pictures: (…, band, row, column, channel), sRGB from 0 to 255."""
+"""Bands of pictures: (…, band, column, channel), sRGB from 0 to 255."""
 Numbers = NDArray[np.float32]
 """One for each picture."""
 
 WINDOW: Final = 16
-"""Columns of a window: with two rows 32 pixels, half as many as Wang's first, of 8 x 8."""
+"""Pixels of a window, which is a piece of a row: bands are too low for Wang's squares."""
 STEP: Final = 8
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. ITU-R BT.601
 C1: Final = (0.01 * 255) ** 2
@@ -40,11 +40,10 @@ def ssim(one: Pixels, other: Pixels) -> Numbers:
     """Return the mean structural similarity of the lumas of each picture, 1 for equal.
 
     Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to
-    structural similarity" (2004), with uniform windows as high as a band.
+    structural similarity" (2004), with uniform windows.
     """
     x, y = one @ LUMA, other @ LUMA
-    # Rows first, then the columns of each window: all five means in one go.
-    products = np.stack((x, y, x * x, y * y, x * y)).mean(-2)
+    products = np.stack((x, y, x * x, y * y, x * y))  # all five means in one go
     sums = products[..., _windows(one.shape[-2])].mean(-1)
     mean_x, mean_y = sums[0], sums[1]
     variance_x, variance_y = sums[2] - mean_x**2, sums[3] - mean_y**2
@@ -61,7 +60,7 @@ def colour_difference(one: Pixels, other: Pixels) -> Numbers:
     Of the mean colours of the windows: grain, which JPEG keeps little of, is no colour.
     """
     columns = _windows(one.shape[-2])
-    first, second = (pixels.mean(-3)[..., columns, :].mean(-2) for pixels in (one, other))
+    first, second = (pixels[..., columns, :].mean(-2) for pixels in (one, other))
     difference = _ciede2000(_lab(first), _lab(second))
     return np.asarray(difference.reshape(*first.shape[:-3], -1).mean(-1))
 

@@ -20,7 +20,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from photo_pipeline.domain.receipt import UNLIKE, FidelityReceipt
 from photo_pipeline.domain.stage import Box
 from photo_pipeline.errors import PhotoPipelineError
-from photo_pipeline.imaging.bands import OVERSAMPLING, averaged, band_rows, small_size
+from photo_pipeline.imaging.bands import OVERSAMPLING, averaged, band_spans, small_size
 from photo_pipeline.imaging.difference import Pixels, colour_difference, ssim
 from photo_pipeline.imaging.header import only_our_errors, open_header
 from photo_pipeline.imaging.strips import Strips, strips
@@ -53,12 +53,11 @@ class Reference:
         if key not in self._known:
             left, top = region[0] * self._image.width, region[1] * self._image.height
             width, height = self.size(region)
-            per_row, rows = height / size[1], band_rows(size[1])
             boxes = [
-                (left, top + per_row * first, left + width, top + per_row * (first + count))
-                for first, count in rows
+                (left, top + first, left + width, top + last)
+                for first, last in band_spans(height, size[1])
             ]
-            self._known[key] = averaged(self._image, boxes, (size[0], rows[0][1]), ground)
+            self._known[key] = averaged(self._image, boxes, size[0], ground)
         return self._known[key]
 
 
@@ -126,9 +125,7 @@ def _same_shape(size: tuple[int, int], original: tuple[float, float]) -> bool:
 def _bands(source: Strips | Image.Image, size: tuple[int, int], ground: str) -> Pixels:
     """Return the bands of an encoded picture, decoding as little of it as its format allows."""
     width, height = source.size
-    per_row = height / size[1]
-    rows = band_rows(size[1])
-    spans = [(per_row * first, per_row * (first + count)) for first, count in rows]
+    spans = band_spans(height, size[1])
     if isinstance(source, Strips):
         chosen = sorted({n for span in spans for n in _touched(span, source.height)})
         spans = [_moved(span, chosen, source.height) for span in spans]
@@ -138,7 +135,7 @@ def _bands(source: Strips | Image.Image, size: tuple[int, int], ground: str) -> 
         drafted = source.draft("RGB", _enough(source.size, width // (OVERSAMPLING * size[0])))
         scale = width / drafted[1][2] if drafted else 1.0
     boxes = [(0.0, top / scale, width / scale, bottom / scale) for top, bottom in spans]
-    return averaged(source, boxes, (size[0], rows[0][1]), ground)
+    return averaged(source, boxes, size[0], ground)
 
 
 def _touched(span: tuple[float, float], height: int) -> range:
