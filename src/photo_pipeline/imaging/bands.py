@@ -17,6 +17,8 @@ SMALL: Final = 128
 """Longest side at which pictures are compared: an encoder's noise is averaged away."""
 LARGE: Final = 2 * SMALL
 """Longest side from which on that is so: a small pixel then takes two of the picture at least."""
+THIN: Final = 16
+"""Shortest side below which only the mean colour is compared: one block of a JPEG's colours."""
 TINY_PIXEL: Final = 8
 """How many pixels of a picture below that a small one takes on each side: a block of JPEG."""
 OVERSAMPLING: Final = 2
@@ -32,6 +34,8 @@ Box = tuple[float, float, float, float]
 
 def small_size(size: tuple[int, int], original: tuple[float, float]) -> tuple[int, int]:
     """Return the size at which to compare: the same for all large renditions of a picture."""
+    if min(size) < THIN:
+        return 1, 1
     if max(size) < LARGE:
         return fit(size, max(1, max(size) // TINY_PIXEL))
     small = fit((max(1, round(original[0])), max(1, round(original[1]))), SMALL)

@@ -90,7 +90,8 @@ def fidelity(renditions: Sequence[Made], reference: Reference) -> list[FidelityR
         colours = colour_difference(found, wanted)
         for n, structure, colour in zip(chosen, ssim(found, wanted), colours, strict=True):
             receipts[n] = FidelityReceipt(
-                ssim=round(float(structure), 4), colour_difference=round(float(colour), 3)
+                ssim=round(float(structure), 4) if found.shape[-2] > 1 else None,
+                colour_difference=round(float(colour), 3),
             )
     return receipts
 

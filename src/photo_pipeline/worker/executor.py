@@ -10,13 +10,14 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 
 from photo_pipeline.domain.origin import bounded
+from photo_pipeline.domain.receipt import Receipt
 from photo_pipeline.domain.stage import Output
 from photo_pipeline.errors import (
     BadInputError,
@@ -30,9 +31,11 @@ from photo_pipeline.errors import (
     error_class,
 )
 from photo_pipeline.settings import PREFIX, WorkSettings
-from photo_pipeline.worker.child import LENGTH, decode_output, frame
+from photo_pipeline.worker.child import LENGTH, decode_output, decode_receipts, frame
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 MAX_HEADER_BYTES: Final = 4 * 1024 * 1024  # facts are small; the pictures are not in it
 START_TIMEOUT_S: Final = 60.0  # importing and warming models on a loaded machine
@@ -53,6 +56,21 @@ class Executor(Protocol):
         """
 
 
+class Checker(Protocol):
+    """Whatever can look again at what a stage once wrote."""
+
+    async def check(
+        self,
+        inputs: Mapping[str, bytes],
+        outputs: Mapping[str, bytes],
+        parameters: Mapping[str, Any],
+    ) -> Mapping[str, Receipt]:
+        """Return a receipt for each of *outputs*, given what the stage read.
+
+        Raises what ``Executor.run`` raises.
+        """
+
+
 class _Child:
     """One running child process."""
 
@@ -68,7 +86,9 @@ class _Child:
     def alive(self) -> bool:
         return self._process.returncode is None
 
-    async def call(self, header: Mapping[str, Any], blobs: list[bytes]) -> Output:
+    async def call(
+        self, header: Mapping[str, Any], blobs: list[bytes]
+    ) -> tuple[Mapping[str, Any], list[bytes]]:
         assert self._process.stdin is not None  # noqa: S101  # opened as a pipe
         with suppress(ConnectionError):  # it died: reading tells
             self._process.stdin.writelines(frame(header, blobs))
@@ -76,7 +96,7 @@ class _Child:
         reply, data = await self.receive()
         if failure := reply.get("error"):
             raise _error(failure)
-        return decode_output(reply, data)
+        return reply, data
 
     async def receive(self) -> tuple[Mapping[str, Any], list[bytes]]:
         reader = self._process.stdout
@@ -139,13 +159,30 @@ class Sandbox:
         await asyncio.gather(*(asyncio.shield(task) for task in self._tasks))
 
     async def run(self, inputs: Mapping[str, bytes], parameters: Mapping[str, Any]) -> Output:
+        header = {"inputs": list(inputs), "parameters": parameters}
+        return await self._call(header, list(inputs.values()), decode_output)
+
+    async def check(
+        self,
+        inputs: Mapping[str, bytes],
+        outputs: Mapping[str, bytes],
+        parameters: Mapping[str, Any],
+    ) -> Mapping[str, Receipt]:
+        header = {"inputs": list(inputs), "outputs": list(outputs), "parameters": parameters}
+        blobs = [*inputs.values(), *outputs.values()]
+        return await self._call(header, blobs, lambda reply, _: decode_receipts(reply))
+
+    async def _call(
+        self,
+        header: Mapping[str, Any],
+        blobs: list[bytes],
+        decode: Callable[[Mapping[str, Any], list[bytes]], T],
+    ) -> T:
         slot, child = await self._living_child()
         lost = True
         try:
             async with asyncio.timeout(self._settings.stage_timeout_s):
-                output = await child.call(
-                    {"inputs": list(inputs), "parameters": parameters}, list(inputs.values())
-                )
+                result = decode(*await child.call(header, blobs))
             lost = False
         except TimeoutError:
             raise StageTimeoutError(
@@ -158,7 +195,7 @@ class Sandbox:
             raise
         finally:
             self._give_back(slot, lost=lost)
-        return output
+        return result
 
     async def _living_child(self) -> tuple[asyncio.Task[_Child], _Child]:
         """Take a slot and its child; one that died while it was idle is no photo's fault."""
