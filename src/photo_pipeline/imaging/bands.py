@@ -72,9 +72,7 @@ def _averaged(image: Image.Image, box: Box, width: int, ground: str) -> Pixels:
 
 
 @lru_cache(maxsize=32)
-def _weights(
-    start: float, end: float, cells: int, count: int, reach: float
-) -> NDArray[np.float32]:
+def _weights(start: float, end: float, cells: int, count: int, reach: float) -> NDArray[np.float32]:
     """Return, for each of *cells* from *start* to *end*, the weight of each of *count* pixels.
 
     *reach* is how far to each side of its middle a cell looks, in cells.

@@ -189,7 +189,11 @@ def exif_items(data: bytes, *, pages: bool, deep: bool) -> Iterator[Item | Block
 
 def _text(tag: Tag, order: str) -> str:
     if tag.type in {5, 10} and len(tag.value) >= 8:  # noqa: PLR2004  # a fraction
-        return "/".join(map(str, struct.unpack_from(order + ("II" if tag.type == RATIONAL else "ii"), tag.value)))
+        return "/".join(
+            map(
+                str, struct.unpack_from(order + ("II" if tag.type == RATIONAL else "ii"), tag.value)
+            )
+        )
     if tag.type == SHORT and tag.value:
         return str(struct.unpack_from(order + "H", tag.value)[0])
     if tag.type == LONG and tag.value:

@@ -84,4 +84,7 @@ def strips(data: bytes) -> Strips | None:
 def _split(data: bytes, start: int, end: int) -> list[bytes]:
     """Return what lies between the restart markers from *start* to *end*."""
     cuts = [start + at for at, kind in markers(data[start:end]) if kind in RESTARTS]
-    return [data[one:other] for one, other in zip([start, *(c + 2 for c in cuts)], [*cuts, end], strict=True)]
+    return [
+        data[one:other]
+        for one, other in zip([start, *(c + 2 for c in cuts)], [*cuts, end], strict=True)
+    ]

@@ -179,7 +179,11 @@ def make_xmp(fields: Mapping[str, str]) -> bytes:
     Always the same bytes. The structures are those of the specifications: a list of creators,
     alternatives by language of rights and terms, a URL each of the statement and the licence.
     """
-    parts = [_PARTS[field].format(_escaped(field, fields[field])) for field in _PARTS if fields.get(field)]
+    parts = [
+        _PARTS[field].format(_escaped(field, fields[field]))
+        for field in _PARTS
+        if fields.get(field)
+    ]
     if not parts:
         return b""
     return (_HEAD + "".join(parts) + _TAIL).encode()
