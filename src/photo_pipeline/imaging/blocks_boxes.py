@@ -10,16 +10,18 @@ from photo_pipeline.imaging.blocks import Block, BrokenContainerError, Kind
 MAX_BOXES: Final = 100_000
 """A grid of 100 million pixels has some thousand tiles, each with a handful of boxes."""
 
+ONCE: Final = frozenset({b"hdlr", b"iref", b"idat", b"iloc", b"iinf"})
+"""What says where items are and what they are; a second one is unknown."""
 CONTAINERS: Final = frozenset({b"iprp", b"ipco", b"dinf", b"moov", b"trak", b"mdia", b"minf"})
 PICTURE: Final = frozenset(
     {
-        *(b"ftyp", b"mdat", b"hdlr", b"pitm", b"iloc", b"iinf", b"iref", b"idat", b"ipma"),
+        *(b"ftyp", b"mdat", b"pitm", b"ipma"),
         *(b"ispe", b"pixi", b"av1C", b"hvcC", b"auxC", b"irot", b"imir", b"clap", b"pasp"),
         *(b"a1op", b"lsel", b"a1lx", b"clli", b"mdcv", b"amve", b"dref", b"url ", b"grpl"),
     }
 )
 SEQUENCE: Final = frozenset(
-    {b"mvhd", b"tkhd", b"mdhd", b"vmhd", b"nmhd", b"stbl", b"edts", b"tref"}
+    {b"mvhd", b"tkhd", b"mdhd", b"hdlr", b"vmhd", b"nmhd", b"stbl", b"edts", b"tref"}
 )
 JP2_PICTURE: Final = frozenset(
     {b"jP  ", b"ftyp", b"jp2h", b"jp2c", b"ihdr", b"bpcc", b"pclr", b"cmap", b"cdef"}
@@ -30,6 +32,9 @@ UUIDS: Final[dict[bytes, Kind]] = {
     bytes.fromhex("0537cdab9d0c4431a72afa561f2a113e"): Kind.EXIF,
     b"JpgTiffExif->JP2": Kind.EXIF,
 }
+HANDLER_NAMES: Final = frozenset({b"", b"libavif"})
+ITEM_NAMES: Final = frozenset({b"", b"Color", b"Alpha", b"Exif", b"XMP"})
+"""What encoders write into texts that nobody reads."""
 CODED_ITEMS: Final = frozenset({b"av01", b"hvc1", b"grid", b"iovl", b"iden", b"tmap"})
 
 
@@ -70,44 +75,48 @@ def heif_blocks(data: bytes) -> Iterator[Block]:
             stored.append(box)
         elif box.kind != b"ftyp":
             yield from _loose(data, box)
-    if not any(block for block in used) or not stored:
-        return
-    spoken_for = sum(min(end, box.end) - max(start, box.start)
-                     for box in stored for start, end in set(used)
-                     if start < box.end and end > box.start)  # fmt: skip
+    spoken_for = sum(
+        max(0, min(end, box.end) - max(start, box.start))
+        for box in stored
+        for start, end in set(used)
+    )
     if spoken_for < sum(box.end - box.start for box in stored):
         yield Block(Kind.TRAILING, name="mdat")
 
 
 def _meta(data: bytes, meta: _Box, used: list[tuple[int, int]]) -> Iterator[Block]:
-    boxes = list(_boxes(data, meta.start + 4, meta.end))
-    idat = next((box.start for box in boxes if box.kind == b"idat"), 0)
-    places: dict[int, list[tuple[int, int]]] = {}
-    names: dict[int, tuple[bytes, bytes]] = {}
-    for box in boxes:
-        if box.kind == b"iloc":
-            places = _locations(data, box, idat)
-        elif box.kind == b"iinf":
-            names = _items(data, box)
-        elif box.kind == b"iref":
-            if any(ref.kind == b"thmb" for ref in _boxes(data, box.start + 4, box.end)):
-                yield Block(Kind.THUMBNAIL)
-        elif box.kind == b"hdlr":
-            if data[box.start + 24 : box.end].strip(b"\0") not in {b"", b"libavif"}:
-                yield Block(Kind.TEXT, data[box.start + 24 : box.end])
-        else:
+    boxes: dict[bytes, _Box] = {}
+    for box in _boxes(data, meta.start + 4, meta.end):
+        if box.kind not in ONCE or box.kind in boxes:
             yield from _properties(data, box)
+        else:
+            boxes[box.kind] = box
+    if (references := boxes.get(b"iref")) and any(
+        box.kind == b"thmb" for box in _boxes(data, references.start + 4, references.end)
+    ):
+        yield Block(Kind.THUMBNAIL)
+    if handler := boxes.get(b"hdlr"):
+        name = data[handler.start + 24 : handler.end].strip(b"\0")
+        if name not in HANDLER_NAMES:
+            yield Block(Kind.TEXT, name)
+    idat = boxes[b"idat"].start if b"idat" in boxes else 0
+    places = _locations(data, boxes[b"iloc"], idat) if b"iloc" in boxes else {}
     for extents in places.values():
         used += extents
-    for number, (kind, content) in names.items():
-        payload = b"".join(data[start:end] for start, end in places.get(number, ()))
-        if kind == b"Exif":
-            skip = 4 + int.from_bytes(payload[:4], "big")
-            yield Block(Kind.EXIF, payload[skip:].removeprefix(b"Exif\0\0"))
-        elif kind == b"mime" and content == b"application/rdf+xml":
-            yield Block(Kind.XMP, payload)
-        elif kind not in CODED_ITEMS:
-            yield Block(Kind.UNKNOWN, payload, name=kind.decode("latin-1"))
+    if b"iinf" in boxes:
+        for number, kind, content in _items(data, boxes[b"iinf"]):
+            payload = b"".join(data[start:end] for start, end in places.get(number, ()))
+            yield from _item(kind, content, payload)
+
+
+def _item(kind: bytes, content: bytes, payload: bytes) -> Iterator[Block]:
+    if kind == b"Exif":
+        skip = 4 + int.from_bytes(payload[:4], "big")
+        yield Block(Kind.EXIF, payload[skip:].removeprefix(b"Exif\0\0"))
+    elif kind == b"mime" and content == b"application/rdf+xml":
+        yield Block(Kind.XMP, payload)
+    elif kind not in CODED_ITEMS:
+        yield Block(Kind.UNKNOWN, payload, name=kind.decode("latin-1"))
 
 
 def _properties(data: bytes, box: _Box) -> Iterator[Block]:
@@ -129,20 +138,17 @@ def _loose(data: bytes, box: _Box) -> Iterator[Block]:
         yield Block(Kind.UNKNOWN, data[box.start : box.end], name=box.kind.decode("latin-1"))
 
 
-def _items(data: bytes, box: _Box) -> dict[int, tuple[bytes, bytes]]:
-    """Return item number → type and, of a ``mime`` item, content type."""
-    wide = data[box.start] > 0
-    found: dict[int, tuple[bytes, bytes]] = {}
-    for entry in _boxes(data, box.start + (8 if wide else 6), box.end):
-        version, at = data[entry.start], entry.start + 4
-        size = 4 if version > 2 else 2  # noqa: PLR2004  # version 3: wide numbers
+def _items(data: bytes, box: _Box) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield number, type and, of a ``mime`` item, content type of every item."""
+    for entry in _boxes(data, box.start + (8 if data[box.start] else 6), box.end):
+        at = entry.start + 4
+        size = 4 if data[entry.start] > 2 else 2  # noqa: PLR2004  # version 3: wide numbers
         number = int.from_bytes(data[at : at + size], "big")
         at += size + 2
         name, *rest = data[at + 4 : entry.end].split(b"\0")
-        found[number] = data[at : at + 4], rest[0] if rest else b""
-        if len(name) > 0 and name not in {b"Color", b"Alpha", b"Exif", b"XMP"}:
-            found[-number - 1] = b"name", b""
-    return found
+        if name not in ITEM_NAMES:
+            yield -1, b"name", b""  # a text that anybody could have put there
+        yield number, data[at : at + 4], rest[0] if rest else b""
 
 
 def _locations(data: bytes, box: _Box, idat: int) -> dict[int, list[tuple[int, int]]]:

@@ -20,7 +20,9 @@ C2: Final = (0.03 * 255) ** 2
 
 _LEVELS: Final = np.arange(1024, dtype=np.float64) / 1023
 _LINEAR: Final[NDArray[np.float32]] = np.where(
-    _LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.055) ** 2.4
+    _LEVELS <= 0.04045,  # noqa: PLR2004  # of the standard
+    _LEVELS / 12.92,
+    ((_LEVELS + 0.055) / 1.055) ** 2.4,
 ).astype(np.float32)
 """sRGB to linear light (IEC 61966-2-1), in steps of a quarter of an 8-bit one."""
 _TO_XYZ: Final = (
@@ -104,9 +106,9 @@ def _ciede2000(one: Pixels, other: Pixels) -> Pixels:
     dh = dh / (1 + 0.015 * c * t)
     around_blue = (np.degrees(h) % 360 - 275) / 25
     turn = -2 * _chroma_weight(c) * np.sin(np.pi / 3 * np.exp(-(around_blue**2)))
-    return np.sqrt(np.maximum(dl**2 + dc**2 + dh**2 + turn * dc * dh, 0))
+    return np.asarray(np.sqrt(np.maximum(dl**2 + dc**2 + dh**2 + turn * dc * dh, 0)))
 
 
 def _chroma_weight(chroma: Pixels) -> Pixels:
     seventh = chroma**7
-    return np.sqrt(seventh / (seventh + 25.0**7))
+    return np.asarray(np.sqrt(seventh / (seventh + 25.0**7)))

@@ -1,6 +1,6 @@
 """Read what a file says beside its pixels, and write what of it may stay."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -35,6 +35,17 @@ TEXT_FIELDS: Final = {"author": "creator", "artist": "creator", "copyright": "co
 """Of PNG's registered keywords, in any case; ``Artist`` is what some programs write."""
 IGNORED: Final = frozenset({Group.TECHNICAL, Group.UNKNOWN, Group.PHOTOSHOP})
 """Of a source: what neither says anything about a photo nor its people."""
+
+JPEG: Final = b"\xff\xd8\xff"
+TIFF: Final = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
+WALKS: Final[tuple[tuple[int, bytes, Callable[[bytes], Iterator[Block]]], ...]] = (
+    (0, b"\x89PNG", png_blocks),
+    (0, b"RIFF", webp_blocks),
+    (0, b"GIF8", gif_blocks),
+    (4, b"ftyp", heif_blocks),
+    (4, b"jP  ", jp2_blocks),
+)
+"""Where the magic number stands, the number, and who walks through the rest."""
 
 _STANDARDS: Final = (Kind.XMP, Kind.EXIF, Kind.IPTC, Kind.TEXT)
 """The best first: XMP is Unicode and what programs of today write."""
@@ -92,21 +103,14 @@ def _parsed(block: Block) -> tuple[tuple[Kind, Item], ...]:
 
 
 def _blocks(data: bytes, *, deep: bool) -> Iterator[Block]:
-    if data.startswith(b"\xff\xd8\xff"):
+    if data.startswith(JPEG):
         return jpeg_blocks(data, deep=deep)
-    if data.startswith(b"\x89PNG"):
-        return png_blocks(data)
-    if data[:4] == b"RIFF":
-        return webp_blocks(data)
-    if data.startswith(b"GIF8"):
-        return gif_blocks(data)
-    if data[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
+    if data[:4] in TIFF:
         return iter((Block(Kind.TIFF, data),))
-    if data[4:8] == b"ftyp":
-        return heif_blocks(data)
-    if data[4:8] == b"jP  ":
-        return jp2_blocks(data)
-    return iter(())
+    for at, magic, walk in WALKS:
+        if data.startswith(magic, at):
+            return walk(data)
+    return iter(())  # a BMP: a profile at most
 
 
 def _items(block: Block, *, deep: bool, nesting: int) -> Iterator[tuple[Kind, Item]]:

@@ -50,9 +50,10 @@ def resize(inputs: Mapping[str, bytes], parameters: ResizeParameters) -> Output:
     """Return a rendition for each size, named after it, and facts about the photo.
 
     Renditions are upright, sRGB, with no metadata but what ``metadata`` keeps, never larger than
-    the photo, and each has its receipt; JPEG, or PNG if the photo has transparency. Facts: displayed ``width`` and ``height`` of the original in
-    pixels, and ``placeholder``, a data URI of a WebP picture. Raises UnreadableImageError,
-    TooManyPixelsError, and the errors of ``certified``.
+    the photo, and each has its receipt; JPEG, or PNG if the photo has transparency. Facts:
+    displayed ``width`` and ``height`` of the original in pixels, and ``placeholder``, a data
+    URI of a WebP picture. Raises UnreadableImageError, TooManyPixelsError, and the errors of
+    ``certified``.
     """
     original = inputs[ORIGINAL]
     displayed = displayed_size(original)
