@@ -10,7 +10,7 @@ from photo_pipeline.imaging.blocks import Block, BrokenContainerError, Kind
 MAX_BOXES: Final = 100_000
 """A grid of 100 million pixels has some thousand tiles, each with a handful of boxes."""
 
-ONCE: Final = frozenset({b"hdlr", b"iref", b"idat", b"iloc", b"iinf"})
+ONCE: Final = frozenset({b"iref", b"idat", b"iloc", b"iinf"})
 """What says where items are and what they are; a second one is unknown."""
 CONTAINERS: Final = frozenset({b"iprp", b"ipco", b"dinf", b"moov", b"trak", b"mdia", b"minf"})
 PICTURE: Final = frozenset(
@@ -21,7 +21,7 @@ PICTURE: Final = frozenset(
     }
 )
 SEQUENCE: Final = frozenset(
-    {b"mvhd", b"tkhd", b"mdhd", b"hdlr", b"vmhd", b"nmhd", b"stbl", b"edts", b"tref"}
+    {b"mvhd", b"tkhd", b"mdhd", b"vmhd", b"nmhd", b"stbl", b"edts", b"tref"}
 )
 JP2_PICTURE: Final = frozenset(
     {b"jP  ", b"ftyp", b"jp2h", b"jp2c", b"ihdr", b"bpcc", b"pclr", b"cmap", b"cdef"}
@@ -95,10 +95,6 @@ def _meta(data: bytes, meta: _Box, used: list[tuple[int, int]]) -> Iterator[Bloc
         box.kind == b"thmb" for box in _boxes(data, references.start + 4, references.end)
     ):
         yield Block(Kind.THUMBNAIL)
-    if handler := boxes.get(b"hdlr"):
-        name = data[handler.start + 24 : handler.end].strip(b"\0")
-        if name not in HANDLER_NAMES:
-            yield Block(Kind.TEXT, name)
     idat = boxes[b"idat"].start if b"idat" in boxes else 0
     places = _locations(data, boxes[b"iloc"], idat) if b"iloc" in boxes else {}
     for extents in places.values():
@@ -123,6 +119,9 @@ def _properties(data: bytes, box: _Box) -> Iterator[Block]:
     if box.kind in CONTAINERS:
         for inner in _boxes(data, box.start, box.end):
             yield from _properties(data, inner)
+    elif box.kind == b"hdlr":
+        if (name := data[box.start + 24 : box.end].strip(b"\0")) not in HANDLER_NAMES:
+            yield Block(Kind.TEXT, name)
     elif box.kind == b"colr":
         if data[box.start : box.start + 4] in {b"prof", b"rICC"}:
             yield Block(Kind.ICC, data[box.start + 4 : box.end])
