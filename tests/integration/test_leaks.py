@@ -141,7 +141,15 @@ def test_one_tag_planted_in_a_rendition_is_found(
 def test_other_sources_are_read(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"photo.{kind}"
     picture().resize((160, 120)).save(path)
-    run = ["exiftool", "-q", "-overwrite_original", "-m", "-charset", "utf8", "-XMP-exif:GPSLatitude=1.5"]
+    run = [
+        "exiftool",
+        "-q",
+        "-overwrite_original",
+        "-m",
+        "-charset",
+        "utf8",
+        "-XMP-exif:GPSLatitude=1.5",
+    ]
     subprocess.run([*run, f"-XMP-dc:Creator={CREATOR}", path], check=True)
     source = read_metadata(path.read_bytes())
     assert source.fields == {"creator": CREATOR}

@@ -1,6 +1,7 @@
 """`photo-pipeline verify` over a store in MongoDB and on disk."""
 
 import asyncio
+import hashlib
 import io
 import json
 import subprocess
@@ -133,16 +134,23 @@ async def test_bytes_that_are_gone_or_rotten_are_named(
     assert (status, told["photos"], len(told["violations"])) == (1, 1, 1)
 
 
-async def test_an_unreadable_original_is_named_and_not_fatal(
-    space: Space, blobs: Blobs, stored: list[Photo]
+async def test_an_original_that_cannot_be_read_is_named_and_not_fatal(
+    space: Space, photos: Photos, blobs: Blobs, stored: list[Photo]
 ) -> None:
-    broken, _ = stored
+    data = b"no picture at all"
+    broken = stored[0].model_copy(
+        update={"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    )
     await blobs.delete(broken.original)
-    await blobs.write(broken.original, b"no picture at all")
+    await blobs.write(broken.original, data)
+    await photos.remove(broken.id)
+    assert await photos.insert(broken)
     status, told = await verify(space)
     assert status == 1
-    assert {v["photo_id"] for v in told["violations"]} == {broken.id}
-    assert {v["what"] for v in told["violations"]} == {"bytes", "sha256", "unreadable_image"}
+    assert {(v["photo_id"], v["rendition"], v["what"]) for v in told["violations"]} == {
+        (broken.id, "160", "unreadable_image"),
+        (broken.id, "80", "unreadable_image"),
+    }
 
 
 async def test_a_photo_of_an_older_version_is_judged_by_its_metadata_only(

@@ -108,5 +108,3 @@ def _as_of_now(photo: Photo, stages: Mapping[str, StageSlot], name: str) -> Stag
     stage = load(name)
     parameters = stage.parameters.model_validate(PRESET[name]).model_dump(mode="json")
     return stages[name].model_copy(update={"recipe": recipe_hash(now, name, stage, parameters)})
-
-

@@ -36,21 +36,19 @@ class PhotoCheck:
         """Return what is wrong with *photo*; raise BlobUnavailableError if it cannot be told."""
         violations: list[Violation] = []
         held: dict[str, bytes] = {}
-        await self._read(photo, ORIGINAL, violations, held)
+        violations += await self._read(photo, ORIGINAL, held)
         older = renditions = 0
         for name in photo.pipeline:
             written = [rendition.name for rendition in photo.stages[name].renditions]
             for rendition in written:
-                await self._read(photo, rendition, violations, held)
+                violations += await self._read(photo, rendition, held)
             renditions += len(written)
             if name in self.checkers and written:
                 same = await self._check(photo, name, held, violations)
                 older += 0 if same else len(written)
         return Checked(renditions, older, violations)
 
-    async def _read(
-        self, photo: Photo, name: str, violations: list[Violation], held: dict[str, bytes]
-    ) -> None:
+    async def _read(self, photo: Photo, name: str, held: dict[str, bytes]) -> list[Violation]:
         """Hold the bytes of one picture, and say in which way they are not those recorded."""
         recorded: Photo | Rendition | None = photo if name == ORIGINAL else photo.rendition(name)
         assert recorded is not None  # noqa: S101  # the name comes out of the photo
@@ -58,14 +56,15 @@ class PhotoCheck:
         try:
             data = held[name] = await self.blobs.read(key)
         except MissingBlobError as error:
-            violations.append(Violation(photo.id, name, error.code, error.message))
-            return
-        for what, is_, should_be in (
-            ("bytes", len(data), recorded.bytes),
-            ("sha256", hashlib.sha256(data).hexdigest(), recorded.sha256),
-        ):
-            if is_ != should_be:
-                violations.append(Violation(photo.id, name, what, f"{is_}, not {should_be}"))
+            return [Violation(photo.id, name, error.code, error.message)]
+        return [
+            Violation(photo.id, name, what, f"{is_}, not {should_be}")
+            for what, is_, should_be in (
+                ("bytes", len(data), recorded.bytes),
+                ("sha256", hashlib.sha256(data).hexdigest(), recorded.sha256),
+            )
+            if is_ != should_be
+        ]
 
     async def _check(
         self, photo: Photo, name: str, held: Mapping[str, bytes], violations: list[Violation]
@@ -76,8 +75,8 @@ class PhotoCheck:
         try:
             parameters, same = self._parameters(photo, name)
             reads = stage.reads(stage.parameters.model_validate(parameters))
-            if any(read not in held for read in reads) or not outputs:
-                return same  # what is missing has been told
+            if not outputs or {v.rendition for v in violations} & set(reads):
+                return same  # what it was made of is gone or rotten, as told: no measure of it
             inputs = {read: held[read] for read in reads}
             receipts = await self.checkers[name].check(inputs, outputs, parameters)
         except BlobUnavailableError:
