@@ -29,7 +29,9 @@ from support.waiting import until
 ODD_STAGE = '''
 """Does what its input says."""
 import os, socket, time
+from photo_pipeline.domain.receipt import FidelityReceipt, PrivacyReceipt, Receipt
 from photo_pipeline.domain.stage import Output, Parameters, Stage
+from photo_pipeline.errors import FidelityViolationError, PrivacyViolationError
 from photo_pipeline.errors import UnreadableImageError
 
 class Nothing(Parameters):
@@ -42,6 +44,8 @@ def transform(inputs, parameters):
         case ["hang"]: time.sleep(600)
         case ["eat"]: bytearray(4 * 1024**3)
         case ["refuse"]: raise UnreadableImageError("no picture")
+        case ["leak"]: raise PrivacyViolationError("rendition 640: gps: 1")
+        case ["distort"]: raise FidelityViolationError("rendition 640: ssim: 0.1 < 0.75")
         case ["stumble"]: raise ZeroDivisionError("1/0")
         case ["print"]: print("stray output"); return Output(facts={"printed": True})
         case ["inherited"]:
@@ -51,7 +55,17 @@ def transform(inputs, parameters):
             return Output(facts={"files": links, "secrets": secrets})
         case _: return Output(facts={"pid": os.getpid(), "bytes": len(inputs["original"])})
 
-STAGE = Stage(version=1, parameters=Nothing, transform=transform, reads=lambda _: ("original",))
+def check(inputs, outputs, parameters):
+    if inputs["original"] == b"hang": time.sleep(600)
+    if inputs["original"] == b"refuse": raise UnreadableImageError("no picture")
+    return {name: Receipt(
+        privacy=PrivacyReceipt(found={"bytes": len(data)}, kept={"os": str(os.getpid())}),
+        fidelity=FidelityReceipt(ssim=0.5, colour_difference=len(inputs["original"])),
+    ) for name, data in outputs.items()}
+
+STAGE = Stage(
+    version=1, parameters=Nothing, transform=transform, reads=lambda _: ("original",), check=check
+)
 '''
 
 

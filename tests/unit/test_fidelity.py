@@ -11,7 +11,7 @@ from photo_pipeline.domain.receipt import UNLIKE, FidelityReceipt, PrivacyReceip
 from photo_pipeline.domain.stage import Picture
 from photo_pipeline.errors import FidelityViolationError
 from photo_pipeline.imaging import fidelity as module
-from photo_pipeline.imaging.difference import colour_difference
+from photo_pipeline.imaging.difference import _ciede2000, colour_difference
 from photo_pipeline.imaging.fidelity import Made, Reference, fidelity
 from photo_pipeline.imaging.metadata import read_metadata
 from photo_pipeline.imaging.opening import open_upright
@@ -188,18 +188,40 @@ def test_other_jpegs_are_no_strips() -> None:
     assert strips(save(image, "PNG")) is None
 
 
-# Lab pairs and results of Sharma, Wu and Dalal (2005) cannot be given as sRGB; these are sRGB
-# colours with the CIEDE2000 that colour-science computes for them.
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
+        ((50, 3.1571, -77.2803), (50, 0, -82.7485), 2.8615),
+        ((50, -1.3802, -84.2814), (50, 0, -82.7485), 1.0),
+        ((50, 0, 0), (50, -1, 2), 2.3669),
+        ((50, 2.49, -0.001), (50, -2.49, 0.0009), 7.1792),
+        ((50, 2.49, -0.001), (50, -2.49, 0.0011), 7.2195),
+        ((50, 2.5, 0), (50, 0, -2.5), 4.3065),
+        ((50, 2.5, 0), (73, 25, -18), 27.1492),
+        ((50, 2.5, 0), (61, -5, 29), 22.8977),
+        ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+        ((22.7233, 20.0904, -46.6940), (23.0331, 14.9730, -42.5619), 2.0373),
+        ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082),
+    ],
+)
+def test_ciede2000_is_that_of_sharma_wu_and_dalal(
+    one: tuple[float, ...], other: tuple[float, ...], expected: float
+) -> None:
+    first, second = (np.array(lab, np.float32)[:, None] for lab in (one, other))
+    assert _ciede2000(first, second).item() == pytest.approx(expected, abs=5e-4)
+    assert _ciede2000(second, first).item() == pytest.approx(expected, abs=5e-4)
+
+
 def test_colour_difference_of_known_colours() -> None:
     def difference(one: tuple[int, ...], other: tuple[int, ...]) -> float:
         first, second = (np.array([[[colour]]], np.float32) for colour in (one, other))
-        return float(colour_difference(first, second))
+        return float(colour_difference(first, second).item())
 
     assert difference((10, 20, 30), (10, 20, 30)) == 0
     assert difference((0, 0, 0), (255, 255, 255)) == pytest.approx(100, abs=0.01)
-    assert difference((255, 0, 0), (0, 255, 0)) == pytest.approx(86.61, abs=0.05)
-    assert difference((0, 0, 255), (255, 255, 0)) == pytest.approx(103.43, abs=0.05)
-    assert difference((128, 128, 128), (129, 128, 128)) < 1
+    assert difference((255, 0, 0), (0, 255, 0)) == pytest.approx(86.61, abs=0.02)
+    assert difference((0, 0, 255), (255, 255, 0)) == pytest.approx(103.43, abs=0.02)
 
 
 def test_an_infidelity_is_a_failed_attempt() -> None:
