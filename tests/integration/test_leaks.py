@@ -47,7 +47,8 @@ def planted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     data = plant(picture(), path)
     there = seen(path)
     # The test would show nothing if it had not been planted.
-    assert there["GPS:GPSLatitude"] and there["XMP-exif:GPSLatitude"]
+    assert there["GPS:GPSLatitude"]
+    assert there["XMP-exif:GPSLatitude"]
     assert there["ExifIFD:SerialNumber"] == "SECRETSERIAL77"
     assert b"SECRETNOTE" in data
     return data

@@ -50,14 +50,18 @@ def plant(image: Image.Image, path: Path) -> bytes:
         arguments += [f"-ThumbnailImage<={thumbnail}", "-Comment=SECRETCOMMENT"]
     if kind == "png":
         arguments += ["-PNG:Comment=SECRETCOMMENT", "-PNG:Author=SECRETOWNER"]
-    run = [*("exiftool", "-q", "-overwrite_original", "-m", "-charset", "utf8"), *arguments, path]
+    run = [
+        *("exiftool", "-q", "-overwrite_original", "-m", "-charset", "utf8"),
+        *arguments,
+        str(path),
+    ]
     subprocess.run(run, check=True, capture_output=True)
     return path.read_bytes()
 
 
 def seen(path: Path) -> dict[str, Any]:
     """Return what exiftool sees in a file: "group:tag" to value."""
-    run = ["exiftool", "-a", "-u", "-U", "-G1", "-j", "-ee", "-charset", "utf8", path]
+    run = ["exiftool", "-a", "-u", "-U", "-G1", "-j", "-ee", "-charset", "utf8", str(path)]
     told = subprocess.run(run, check=True, capture_output=True).stdout
     found: dict[str, Any] = json.loads(told)[0]
     return found

@@ -16,7 +16,9 @@ import structlog
 from photo_pipeline.domain.stage import ORIGINAL
 from photo_pipeline.errors import (
     DecoderCrashedError,
+    FidelityViolationError,
     MemoryLimitError,
+    PrivacyViolationError,
     RetryableError,
     StageTimeoutError,
     UnexpectedError,
@@ -113,6 +115,8 @@ async def _run(pool: Sandbox, command: str) -> dict[str, object]:
         ("eat", MemoryLimitError, "memory"),
         ("refuse", UnreadableImageError, "no picture"),
         ("stumble", UnexpectedError, "ZeroDivisionError: 1/0"),
+        ("leak", PrivacyViolationError, "rendition 640: gps: 1"),
+        ("distort", FidelityViolationError, "ssim: 0.1"),
     ],
 )
 async def test_trouble_costs_this_photo_only(
@@ -138,6 +142,28 @@ async def test_a_healthy_child_is_kept(pool: Sandbox) -> None:
     with pytest.raises(UnreadableImageError):
         await _run(pool, "refuse")
     assert (await _run(pool, "hello"))["pid"] == first["pid"]
+
+
+async def test_what_was_written_is_checked_in_a_child(pool: Sandbox) -> None:
+    child = (await _run(pool, "hello"))["pid"]
+    receipts = await pool.check({ORIGINAL: b"1234"}, {"640": b"ab", "320": b""}, {})
+    assert {name: one.privacy.found for name, one in receipts.items()} == {
+        "640": {"bytes": 2},
+        "320": {"bytes": 0},
+    }
+    assert receipts["640"].privacy.kept == {"os": str(child)}
+    assert receipts["640"].fidelity.colour_difference == 4
+
+
+@pytest.mark.parametrize(
+    ("command", "error"), [(b"hang", StageTimeoutError), (b"refuse", UnreadableImageError)]
+)
+async def test_trouble_with_a_check_is_told_as_of_a_transform(
+    pool: Sandbox, command: bytes, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await pool.check({ORIGINAL: command}, {"640": b"ab"}, {})
+    assert (await _run(pool, "hello"))["bytes"] == 5
 
 
 async def test_stray_output_breaks_nothing(pool: Sandbox) -> None:

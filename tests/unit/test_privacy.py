@@ -7,13 +7,12 @@ import pytest
 from PIL import Image
 
 from photo_pipeline.domain.receipt import Receipt
+from photo_pipeline.domain.stage import Picture
 from photo_pipeline.errors import PrivacyViolationError
-from photo_pipeline.imaging.fidelity import Reference
+from photo_pipeline.imaging.fidelity import Made, Reference
 from photo_pipeline.imaging.metadata import read_metadata
 from photo_pipeline.imaging.privacy import privacy
 from photo_pipeline.imaging.receipts import certified, receipts
-from photo_pipeline.domain.stage import Picture
-from photo_pipeline.imaging.fidelity import Made
 from support.pictures import save
 
 IMAGE = Image.linear_gradient("L").convert("RGB")
@@ -39,6 +38,10 @@ def webp_with(kind: bytes, payload: bytes) -> bytes:
     data = save(IMAGE, "WEBP")
     body = data[8:] + kind + struct.pack("<I", len(payload)) + payload
     return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+CITY = b"8BIM\4\4\0\0\0\0\0\x0a\x1c\2\x5a\0\5Paris"
+"""An image resource block of Photoshop with a dataset of IPTC."""
 
 
 def box(kind: bytes, payload: bytes) -> bytes:
@@ -69,7 +72,7 @@ def test_every_kind_of_jpeg_is_walked_to_its_end(options: dict[str, bool]) -> No
         (jpeg_with(0xE2, b"ICC_PROFILE\0\1\1profile"), "icc_profile"),
         (jpeg_with(0xE4, b"who knows"), "unknown"),
         (jpeg_with(0xE1, b"Exif\0\0nonsense"), "unknown"),
-        (jpeg_with(0xED, b"Photoshop 3.0\0" + b"8BIM\4\4\0\0\0\0\0\x0a\x1c\2\x5a\0\5Paris"), "location"),
+        (jpeg_with(0xED, b"Photoshop 3.0\0" + CITY), "location"),
         (png_with(b"tEXt", b"Comment\0secret"), "text"),
         (png_with(b"tIME", b"\7\xea\1\1\1\1\1"), "capture_time"),
         (png_with(b"iCCP", b"name\0\0"), "icc_profile"),
@@ -94,8 +97,8 @@ def test_bytes_that_no_tag_of_exif_points_to_are_found() -> None:
 
 
 def test_a_comment_inside_xmp_is_found() -> None:
-    packet = b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x='adobe:ns:meta/'><!-- 48.85 --></x:xmpmeta>"
-    assert found(jpeg_with(0xE1, packet)) == {"xmp": 1}
+    packet = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><!-- 48.85 --></x:xmpmeta>"
+    assert found(jpeg_with(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + packet)) == {"xmp": 1}
 
 
 def test_a_kept_field_must_have_just_its_value() -> None:

@@ -6,43 +6,24 @@ new child is started at once.
 """
 
 import asyncio
-import json
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, Protocol, TypeVar
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
 
-import structlog
-
-from photo_pipeline.domain.origin import bounded
 from photo_pipeline.domain.receipt import Receipt
 from photo_pipeline.domain.stage import Output
 from photo_pipeline.errors import (
-    BadInputError,
     DecoderCrashedError,
     MemoryLimitError,
-    Origin,
     PhotoPipelineError,
     SandboxUnavailableError,
     StageTimeoutError,
-    UnexpectedError,
-    error_class,
 )
-from photo_pipeline.settings import PREFIX, WorkSettings
-from photo_pipeline.worker.child import LENGTH, decode_output, decode_receipts, frame
-
-log = structlog.get_logger()
+from photo_pipeline.settings import WorkSettings
+from photo_pipeline.worker.child import decode_output, decode_receipts
+from photo_pipeline.worker.child_process import Child, start_child
 
 T = TypeVar("T")
-
-MAX_HEADER_BYTES: Final = 4 * 1024 * 1024  # facts are small; the pictures are not in it
-START_TIMEOUT_S: Final = 60.0  # importing and warming models on a loaded machine
-PIPE_BUFFER_BYTES: Final = 4 * 1024 * 1024  # a rendition in one piece
-
-
-_TOLD_BY_A_STAGE: Final = (BadInputError, MemoryLimitError, UnexpectedError)
 
 
 class Executor(Protocol):
@@ -71,88 +52,20 @@ class Checker(Protocol):
         """
 
 
-class _Child:
-    """One running child process."""
-
-    def __init__(self, process: asyncio.subprocess.Process, memory_bytes: int) -> None:
-        self._process = process
-        self._memory_bytes = memory_bytes
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        return self._process.returncode is None
-
-    async def call(
-        self, header: Mapping[str, Any], blobs: list[bytes]
-    ) -> tuple[Mapping[str, Any], list[bytes]]:
-        assert self._process.stdin is not None  # noqa: S101  # opened as a pipe
-        with suppress(ConnectionError):  # it died: reading tells
-            self._process.stdin.writelines(frame(header, blobs))
-            await self._process.stdin.drain()
-        reply, data = await self.receive()
-        if failure := reply.get("error"):
-            raise _error(failure)
-        return reply, data
-
-    async def receive(self) -> tuple[Mapping[str, Any], list[bytes]]:
-        reader = self._process.stdout
-        assert reader is not None  # noqa: S101  # opened as a pipe
-        try:
-            (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
-            if length > MAX_HEADER_BYTES:
-                raise DecoderCrashedError("the sandbox answered with nonsense")
-            header = json.loads(await reader.readexactly(length))
-            sizes = [int(size) for size in header["sizes"]]
-            if min(sizes, default=0) < 0 or sum(sizes) > self._memory_bytes:
-                raise DecoderCrashedError("the sandbox answered with more than it can hold")
-            return header, [await reader.readexactly(size) for size in sizes]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DecoderCrashedError("the sandbox answered with nonsense") from error
-        except (asyncio.IncompleteReadError, ConnectionError):
-            raise DecoderCrashedError(_how_it_died(await self._process.wait())) from None
-
-    async def kill(self) -> None:
-        """End the child, whatever it is doing, and reap it."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
-
-
-def _how_it_died(status: int) -> str:
-    if status < 0:
-        return f"the process that worked on this photo was killed by {signal.Signals(-status).name}"
-    return f"the process that worked on this photo ended with status {status}"
-
-
-def _error(failure: Mapping[str, Any]) -> PhotoPipelineError:
-    cls = error_class(failure["code"])
-    if cls is None or not issubclass(cls, _TOLD_BY_A_STAGE):
-        cls = UnexpectedError  # its word decides about retries: it may not say just anything
-    error = cls(failure["message"])
-    error.origin = bounded(Origin(failure["type"], tuple(failure["frames"])))
-    if failure["traceback"]:
-        error.add_note(failure["traceback"])
-    return error
-
-
 class Sandbox:
     """A fixed number of child processes for one stage."""
 
     def __init__(self, stage: str, children: int, settings: WorkSettings) -> None:
         self._stage = stage
         self._settings = settings
-        self._slots: asyncio.Queue[asyncio.Task[_Child]] = asyncio.Queue()
+        self._slots: asyncio.Queue[asyncio.Task[Child]] = asyncio.Queue()
         self._tasks = [self._start() for _ in range(children)]
         self._endings: set[asyncio.Task[None]] = set()
         for task in self._tasks:
             self._slots.put_nowait(task)
 
-    def _start(self) -> asyncio.Task[_Child]:
-        return asyncio.create_task(_start_child(self._stage, self._settings))
+    def _start(self) -> asyncio.Task[Child]:
+        return asyncio.create_task(start_child(self._stage, self._settings))
 
     async def ready(self) -> None:
         """Wait until every child has warmed up; raise if one cannot."""
@@ -197,7 +110,7 @@ class Sandbox:
             self._give_back(slot, lost=lost)
         return result
 
-    async def _living_child(self) -> tuple[asyncio.Task[_Child], _Child]:
+    async def _living_child(self) -> tuple[asyncio.Task[Child], Child]:
         """Take a slot and its child; one that died while it was idle is no photo's fault."""
         slot = await self._slots.get()
         try:
@@ -213,10 +126,10 @@ class Sandbox:
             raise SandboxUnavailableError(f"no sandbox: {error}") from error
         return slot, child
 
-    def _give_back(self, slot: asyncio.Task[_Child], *, lost: bool) -> None:
+    def _give_back(self, slot: asyncio.Task[Child], *, lost: bool) -> None:
         self._slots.put_nowait(self._replace(slot) if lost else slot)
 
-    def _replace(self, slot: asyncio.Task[_Child]) -> asyncio.Task[_Child]:
+    def _replace(self, slot: asyncio.Task[Child]) -> asyncio.Task[Child]:
         """End the child of *slot* and start another one.
 
         Now rather than at the next photo, which so waits for one start at most.
@@ -234,40 +147,13 @@ class Sandbox:
         await asyncio.gather(*self._endings, *(_end(task) for task in self._tasks))
 
 
-async def _end(slot: asyncio.Task[_Child]) -> None:
+async def _end(slot: asyncio.Task[Child]) -> None:
     slot.cancel()
     try:
         child = await slot
     except (asyncio.CancelledError, PhotoPipelineError, OSError):
         return  # it never came up
     await child.kill()
-
-
-async def _start_child(stage: str, settings: WorkSettings) -> _Child:
-    # Its own environment carries no setting: the URLs in them are credentials.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "photo_pipeline.worker.child",
-        f"--stage={stage}",
-        f"--memory-bytes={settings.stage_memory_bytes}",
-        f"--max-pixels={settings.max_pixels}",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env=environment,
-        start_new_session=True,  # a signal to our process group is not meant for it
-        limit=PIPE_BUFFER_BYTES,
-    )
-    child = _Child(process, settings.stage_memory_bytes)
-    try:
-        async with asyncio.timeout(START_TIMEOUT_S):
-            await child.receive()
-    except BaseException:
-        await child.kill()
-        raise
-    log.debug("child.started", stage=stage, child_pid=child.pid)
-    return child
 
 
 @asynccontextmanager
