@@ -28,6 +28,10 @@ BAND_ROWS: Final = 2
 """Rows of SMALL that a band is high: at the top edge, in the middle and at the bottom edge,
 together a sixteenth of a 4:3 picture."""
 
+CELL_SAMPLES: Final = 4
+BAND_SAMPLES: Final = 8
+"""What is finer is averaged first, by whole pixels: across a small pixel, and down a band."""
+
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""
 
@@ -64,11 +68,16 @@ def averaged(image: Image.Image, boxes: Sequence[Box], width: int, ground: str) 
 def _averaged(image: Image.Image, box: Box, width: int, ground: str) -> Pixels:
     left, top = int(box[0]), int(box[1])
     right, bottom = min(image.width, math.ceil(box[2])), min(image.height, math.ceil(box[3]))
-    part = np.asarray(_on(ground, image.crop((left, top, right, bottom))))
-    down = _weights(box[1] - top, box[3] - top, 1, bottom - top, 0.5)
-    across = _weights(box[0] - left, box[2] - left, width, right - left, 1.0)
-    row = down @ part.reshape(bottom - top, -1).astype(np.float32)
-    return across @ row.reshape(right - left, 3)
+    part = _on(ground, image.crop((left, top, right, bottom)))
+    wide, high = box[2] - box[0], box[3] - box[1]
+    factors = max(1, int(wide / width / CELL_SAMPLES)), max(1, int(high / BAND_SAMPLES))
+    if factors != (1, 1):
+        part = part.reduce(factors)
+    start, first = (box[0] - left) / factors[0], (box[1] - top) / factors[1]
+    down = _weights(first, first + high / factors[1], 1, part.height, 0.5)
+    across = _weights(start, start + wide / factors[0], width, part.width, 1.0)
+    values = np.asarray(part).reshape(part.height, -1).astype(np.float32)
+    return across @ (down @ values).reshape(part.width, 3)
 
 
 @lru_cache(maxsize=32)

@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 MAX_HEADER_BYTES: Final = 4 * 1024 * 1024  # facts are small; the pictures are not in it
 START_TIMEOUT_S: Final = 60.0  # importing and warming models on a loaded machine
+ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1"}
+"""For numpy: a child is one slot, and its products are so small that threads only spin."""
 PIPE_BUFFER_BYTES: Final = 4 * 1024 * 1024  # a rendition in one piece
 
 
@@ -109,7 +111,7 @@ def _error(failure: Mapping[str, Any]) -> PhotoPipelineError:
 async def start_child(stage: str, settings: WorkSettings) -> Child:
     """Start a child for *stage* and return it when it has warmed up."""
     # Its own environment carries no setting: the URLs in them are credentials.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)} | ONE_THREAD
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
