@@ -163,3 +163,15 @@ async def test_a_photo_of_an_older_version_is_judged_by_its_metadata_only(
     assert await photos.insert(old)
     status, told = await verify(space, "--photo", photo.id)
     assert (status, told["older"]) == (0, 2)
+
+
+async def test_a_photo_that_is_not_there_is_said(space: Space) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "photo_pipeline", "verify", "--photo", "nothing",
+        env={**space.environment, "PYTHONPATH": ":".join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    told, said = await asyncio.wait_for(process.communicate(), 240)
+    assert (process.returncode, told) == (1, b"")
+    assert said.decode() == "photo-pipeline: no photo nothing\n"

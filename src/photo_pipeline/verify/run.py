@@ -3,8 +3,8 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from typing import Final, Protocol
 
 from rich.console import Console
@@ -13,7 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from photo_pipeline.domain.photo import Photo
 from photo_pipeline.domain.pipeline import PIPELINE
 from photo_pipeline.domain.status import PhotoStatus
-from photo_pipeline.errors import UnknownPhotoError
+from photo_pipeline.errors import PhotoPipelineError, UnknownPhotoError
 from photo_pipeline.settings import Settings
 from photo_pipeline.stages import load
 from photo_pipeline.storage.files import open_blobs
@@ -90,9 +90,15 @@ async def check_all(
             await _check_one(photos, check, photo, findings)
 
     turn = asyncio.Lock()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(jobs):
-            group.create_task(work())
+    try:
+        async with aclosing(waiting), asyncio.TaskGroup() as group:
+            for _ in range(jobs):
+                group.create_task(work())
+    except ExceptionGroup as raised:
+        # One job's trouble ends all: a store that does not answer, or no such photo.
+        if known := raised.subgroup(PhotoPipelineError):
+            raise known.exceptions[0] from raised
+        raise
 
 
 async def _check_one(photos: Photos, check: Check, photo: Photo, findings: Findings) -> None:
@@ -116,7 +122,7 @@ async def _unchanged(photos: Photos, photo: Photo) -> bool:
         return False
 
 
-async def _chosen(photos: Photos, photo_id: str | None) -> AsyncIterator[Photo]:
+async def _chosen(photos: Photos, photo_id: str | None) -> AsyncGenerator[Photo, None]:
     """Yield photos page by page, newest first: no cursor is kept open over hours of work."""
     if photo_id is not None:
         yield await photos.get(photo_id)
