@@ -72,9 +72,10 @@ $(VENV)/.bench: $(VENV)/.embedded requirements-bench.lock
 servers: ## Install the RabbitMQ server where it is missing (Debian)
 	@sh .ci/install-package rabbitmq-server /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 
-browser: ## Install browser and curl for the tests where they are missing (Debian)
+browser: ## Install browser, curl and exiftool for the tests where they are missing (Debian)
 	@sh .ci/install-package curl /usr/bin/curl curl
 	@sh .ci/install-package chromium /usr/bin/chromium chromium
+	@sh .ci/install-package libimage-exiftool-perl /usr/bin/exiftool exiftool
 
 clean: ## Remove the virtual environment and the data of demos
 	rm -rf $(VENV) $(DATA) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -148,6 +148,34 @@ def soak(
     )
 
 
+@app.command
+def verify(
+    *,
+    photo: str | None = None,
+    jobs: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=64))] = 2,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Check every finished photo of a store again, and name whatever must not be published.
+
+    Compares sizes and SHA-256 sums with the status documents, looks into every rendition for
+    metadata that must not be there, and compares it with its original. Exit status 1 on any
+    violation. Works with PHOTO_MONGO_URL and PHOTO_STORAGE_URL, and changes nothing.
+
+    Parameters
+    ----------
+    photo
+        Only the photo of this id.
+    jobs
+        How many photos to check at a time; each decodes its original in a process of its own.
+    json
+        Print counts and violations as JSON instead of lines.
+    """
+    from photo_pipeline.verify.run import verify as run_verification
+
+    settings = _settings(quiet=True)
+    return asyncio.run(run_verification(settings, photo_id=photo, jobs=jobs, as_json=json))
+
+
 dead = App(name="dead", help="See what was given up for good, and replay or discard it.")
 app.command(dead)
 

@@ -16,7 +16,9 @@ import structlog
 from photo_pipeline.domain.stage import ORIGINAL
 from photo_pipeline.errors import (
     DecoderCrashedError,
+    FidelityViolationError,
     MemoryLimitError,
+    PrivacyViolationError,
     RetryableError,
     StageTimeoutError,
     UnexpectedError,
@@ -29,7 +31,9 @@ from support.waiting import until
 ODD_STAGE = '''
 """Does what its input says."""
 import os, socket, time
+from photo_pipeline.domain.receipt import FidelityReceipt, PrivacyReceipt, Receipt
 from photo_pipeline.domain.stage import Output, Parameters, Stage
+from photo_pipeline.errors import FidelityViolationError, PrivacyViolationError
 from photo_pipeline.errors import UnreadableImageError
 
 class Nothing(Parameters):
@@ -42,6 +46,8 @@ def transform(inputs, parameters):
         case ["hang"]: time.sleep(600)
         case ["eat"]: bytearray(4 * 1024**3)
         case ["refuse"]: raise UnreadableImageError("no picture")
+        case ["leak"]: raise PrivacyViolationError("rendition 640: gps: 1")
+        case ["distort"]: raise FidelityViolationError("rendition 640: ssim: 0.1 < 0.75")
         case ["stumble"]: raise ZeroDivisionError("1/0")
         case ["print"]: print("stray output"); return Output(facts={"printed": True})
         case ["inherited"]:
@@ -51,7 +57,17 @@ def transform(inputs, parameters):
             return Output(facts={"files": links, "secrets": secrets})
         case _: return Output(facts={"pid": os.getpid(), "bytes": len(inputs["original"])})
 
-STAGE = Stage(version=1, parameters=Nothing, transform=transform, reads=lambda _: ("original",))
+def check(inputs, outputs, parameters):
+    if inputs["original"] == b"hang": time.sleep(600)
+    if inputs["original"] == b"refuse": raise UnreadableImageError("no picture")
+    return {name: Receipt(
+        privacy=PrivacyReceipt(found={"bytes": len(data)}, kept={"os": str(os.getpid())}),
+        fidelity=FidelityReceipt(ssim=0.5, colour_difference=len(inputs["original"])),
+    ) for name, data in outputs.items()}
+
+STAGE = Stage(
+    version=1, parameters=Nothing, transform=transform, reads=lambda _: ("original",), check=check
+)
 '''
 
 
@@ -99,6 +115,8 @@ async def _run(pool: Sandbox, command: str) -> dict[str, object]:
         ("eat", MemoryLimitError, "memory"),
         ("refuse", UnreadableImageError, "no picture"),
         ("stumble", UnexpectedError, "ZeroDivisionError: 1/0"),
+        ("leak", PrivacyViolationError, "rendition 640: gps: 1"),
+        ("distort", FidelityViolationError, "ssim: 0.1"),
     ],
 )
 async def test_trouble_costs_this_photo_only(
@@ -124,6 +142,28 @@ async def test_a_healthy_child_is_kept(pool: Sandbox) -> None:
     with pytest.raises(UnreadableImageError):
         await _run(pool, "refuse")
     assert (await _run(pool, "hello"))["pid"] == first["pid"]
+
+
+async def test_what_was_written_is_checked_in_a_child(pool: Sandbox) -> None:
+    child = (await _run(pool, "hello"))["pid"]
+    receipts = await pool.check({ORIGINAL: b"1234"}, {"640": b"ab", "320": b""}, {})
+    assert {name: one.privacy.found for name, one in receipts.items()} == {
+        "640": {"bytes": 2},
+        "320": {"bytes": 0},
+    }
+    assert receipts["640"].privacy.kept == {"os": str(child)}
+    assert receipts["640"].fidelity.colour_difference == 4
+
+
+@pytest.mark.parametrize(
+    ("command", "error"), [(b"hang", StageTimeoutError), (b"refuse", UnreadableImageError)]
+)
+async def test_trouble_with_a_check_is_told_as_of_a_transform(
+    pool: Sandbox, command: bytes, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await pool.check({ORIGINAL: command}, {"640": b"ab"}, {})
+    assert (await _run(pool, "hello"))["bytes"] == 5
 
 
 async def test_stray_output_breaks_nothing(pool: Sandbox) -> None:

@@ -122,12 +122,19 @@ def test_srcset_offers_each_width_once_and_the_later_stage_wins() -> None:
     photo = make_photo(["resize", "watermark"])
     stages = dict(photo.stages)
     stages["resize"] = stages["resize"].model_copy(
-        update={"renditions": (_rendition("1280", 1280), _rendition("320", 320))}
+        update={
+            "renditions": (
+                _rendition("1280", 1280),
+                _rendition("320", 320),
+                _rendition("tile", 300, 300),
+            )
+        }
     )
     stages["watermark"] = stages["watermark"].model_copy(
         update={"renditions": (_rendition("1280-watermarked", 1280),)}
     )
-    document = status_document(photo.model_copy(update={"stages": stages}))
+    photo = photo.model_copy(update={"stages": stages, "width": 4000, "height": 3001})
+    document = status_document(photo)
     assert document.srcset == {
         "jpeg": (
             f"/photos/{photo.id}/320?v=0123456789abcdef 320w, "
@@ -137,12 +144,12 @@ def test_srcset_offers_each_width_once_and_the_later_stage_wins() -> None:
     assert "key" not in document.renditions[0].model_dump()
 
 
-def _rendition(name: str, width: int) -> Rendition:
+def _rendition(name: str, width: int, height: int | None = None) -> Rendition:
     return Rendition(
         name=name,
         stage="resize",
         width=width,
-        height=10,
+        height=height or round(width * 3 / 4),
         format="jpeg",
         content_type="image/jpeg",
         bytes=1,

@@ -1,7 +1,8 @@
-"""Write pictures: the same bytes for the same pixels."""
+"""Write pictures: the same bytes for the same pixels, and no metadata but what is asked for."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from PIL import Image
@@ -10,6 +11,7 @@ from photo_pipeline.domain.encoding import AUTO, MAX_EFFORT, Encoding
 from photo_pipeline.domain.formats import FORMATS
 from photo_pipeline.domain.stage import Picture
 from photo_pipeline.imaging.animation import Frames
+from photo_pipeline.imaging.metadata import save_options
 from photo_pipeline.imaging.modes import as_mode, is_transparent
 
 QUALITY: Final = {"jpeg": 82, "webp": 82, "avif": 60}
@@ -33,18 +35,29 @@ def written_format(encoding: Encoding, image: Image.Image) -> str:
     return "png" if is_transparent(image) else "jpeg"
 
 
-def encode(name: str, image: Image.Image, encoding: Encoding) -> Picture:
+Fields = Mapping[str, str]
+"""Metadata by the names of ``domain.metadata.FIELDS``."""
+NO_FIELDS: Final[Fields] = MappingProxyType({})
+
+
+def encode(
+    name: str, image: Image.Image, encoding: Encoding, fields: Fields = NO_FIELDS
+) -> Picture:
     """Return *image* (RGB or RGBA, sRGB) encoded, under *name*.
 
-    The bytes carry no EXIF, XMP, comment or ICC profile: sRGB is what every reader assumes.
+    The bytes carry *fields* as EXIF and XMP, no other metadata and no ICC profile: sRGB is what
+    every reader assumes.
     """
     format_ = written_format(encoding, image)
     if format_ == "jpeg":
         image = flat(image, encoding.background)
-    return _saved(name, image, format_, _OPTIONS[format_](encoding))
+    options = _OPTIONS[format_](encoding)
+    return _saved(name, image, format_, options | save_options(format_, fields))
 
 
-def encode_animation(name: str, frames: Frames, encoding: Encoding) -> Picture:
+def encode_animation(
+    name: str, frames: Frames, encoding: Encoding, fields: Fields = NO_FIELDS
+) -> Picture:
     """Return *frames* as an animated WebP, under *name*; format and chroma do not count."""
     first, *others = frames.images
     options = _OPTIONS["webp"](encoding) | {
@@ -54,7 +67,7 @@ def encode_animation(name: str, frames: Frames, encoding: Encoding) -> Picture:
         "loop": frames.loop,
         "minimize_size": False,
     }
-    return _saved(name, first, "webp", options)
+    return _saved(name, first, "webp", options | save_options("webp", fields))
 
 
 def flat(image: Image.Image, background: str) -> Image.Image:
@@ -84,6 +97,9 @@ def _jpeg(encoding: Encoding) -> dict[str, Any]:
         "optimize": (encoding.effort or 0) >= SMALL_JPEG,
         "progressive": encoding.progressive,
         "comment": None,
+        # 0.3 % of the bytes, and single rows of blocks can be decoded: see strips.py. What is
+        # refined in scans has no such rows.
+        "restart_marker_rows": 0 if encoding.progressive else 1,
     }
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from PIL import Image
 
 from photo_pipeline.domain.rendition import RenditionParameters
-from photo_pipeline.domain.stage import Subject
+from photo_pipeline.domain.stage import Box, Subject
 from photo_pipeline.imaging.crop import WHOLE, crop_region
 from photo_pipeline.imaging.saliency import saliency
 from photo_pipeline.imaging.scale import Region, shrink
@@ -22,6 +22,12 @@ class Framed:
     rendition: RenditionParameters
     size: tuple[int, int]
     region: Region
+
+    @property
+    def box(self) -> Box:
+        """The region as left, top, width and height."""
+        left, top, right, bottom = self.region
+        return left, top, right - left, bottom - top
 
     @property
     def longest_side(self) -> float:

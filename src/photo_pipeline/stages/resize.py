@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from math import ceil
 from typing import Annotated, Any, Final, Self
 
@@ -10,6 +10,8 @@ from PIL import Image
 from pydantic import Field, field_validator, model_validator
 
 from photo_pipeline.domain.encoding import MAX_QUALITY, Encoding
+from photo_pipeline.domain.metadata import MetadataParameters
+from photo_pipeline.domain.receipt import Receipt
 from photo_pipeline.domain.rendition import RenditionParameters, Side
 from photo_pipeline.domain.stage import (
     ORIGINAL,
@@ -24,8 +26,11 @@ from photo_pipeline.domain.stage import (
 from photo_pipeline.imaging.animation import frame_count, holdable, open_frames
 from photo_pipeline.imaging.crop import WHOLE
 from photo_pipeline.imaging.encode import encode, encode_animation
+from photo_pipeline.imaging.fidelity import Made, Reference
 from photo_pipeline.imaging.framing import Framed, framed, render
+from photo_pipeline.imaging.metadata import Metadata, read_metadata
 from photo_pipeline.imaging.opening import Opened, displayed_size, open_noted
+from photo_pipeline.imaging.receipts import Claim, certified, receipts
 from photo_pipeline.imaging.scale import fit, shrink
 
 MAX_RENDITIONS: Final = 16
@@ -57,6 +62,7 @@ class ResizeParameters(Parameters):
     quality: Annotated[int, Field(ge=1, le=MAX_QUALITY)] | None = None
     renditions: Annotated[tuple[RenditionParameters, ...], Field(max_length=MAX_RENDITIONS)] = ()
     tolerance: Annotated[float, Field(ge=0, le=MAX_TOLERANCE)] = 0.05
+    metadata: MetadataParameters = MetadataParameters()
     focal_point: tuple[Fraction, Fraction] | None = None
     faces: Annotated[tuple[Box, ...], Field(max_length=MAX_FACES)] = ()
 
@@ -91,25 +97,29 @@ class ResizeParameters(Parameters):
 def resize(inputs: Mapping[str, bytes], parameters: ResizeParameters) -> Output:
     """Return the renditions asked for, and facts about the photo.
 
-    Renditions are upright and in sRGB. Facts: displayed ``width`` and ``height`` of the
-    original in pixels, ``placeholder``, a data URI of a WebP picture, and ``notes`` (code and
-    message) on what was done otherwise than asked. Raises UnreadableImageError and
-    TooManyPixelsError.
+    Renditions are upright and in sRGB, with no metadata but what ``metadata`` keeps, and each
+    has its receipt. Facts: displayed ``width`` and ``height`` of the original in pixels,
+    ``placeholder``, a data URI of a WebP picture, and ``notes`` (code and message) on what was
+    done otherwise than asked. Raises UnreadableImageError, TooManyPixelsError, and the errors
+    of ``certified``.
     """
     original = inputs[ORIGINAL]
     displayed = displayed_size(original)
     opened = _base(original, displayed, parameters)
     base, notes = opened.image, list(opened.notes)
-    subject = Subject(focal_point=parameters.focal_point, faces=parameters.faces)
+    metadata = read_metadata(original)
+    fields = metadata.kept(parameters.metadata.keep)
     frames = [base]
+    firsts: dict[str, Image.Image] = {}
     made: dict[Any, Picture] = {}
     pictures: dict[str, Picture] = {}
-    wanted = framed(parameters.wanted, displayed, subject, base)
+    wanted = _framed(base, displayed, parameters)
     for one in sorted(wanted, key=lambda one: one.longest_side, reverse=True):
         name = one.rendition.name
         if _moves(original, one, notes):
-            frames_shown = open_frames(original, one.size, one.region)
-            pictures[name] = encode_animation(name, frames_shown, one.rendition)
+            shown = open_frames(original, one.size, one.region)
+            firsts[name] = shown.images[0]
+            pictures[name] = encode_animation(name, shown, one.rendition, fields)
             continue
         image = render(frames, one)
         if one.region == WHOLE and image is not frames[-1]:
@@ -117,12 +127,71 @@ def resize(inputs: Mapping[str, bytes], parameters: ResizeParameters) -> Output:
         # A small photo is the same at several sizes.
         key = image.size, one.region, one.rendition.model_dump_json(include=_ENCODING)
         if key not in made:
-            made[key] = encode(name, image, one.rendition)
+            made[key] = encode(name, image, one.rendition, fields)
         pictures[name] = replace(made[key], name=name)
+    made_bytes = {name: picture.data for name, picture in pictures.items()}
+    certificates = _claims(made_bytes, wanted, Shown(base, firsts), metadata, parameters)
     return Output(
-        pictures=tuple(pictures[name] for name in _writes(parameters)),
+        pictures=certified([pictures[name] for name in _writes(parameters)], certificates),
         facts=_facts(displayed, frames[-1], notes),
     )
+
+
+def check(
+    inputs: Mapping[str, bytes], outputs: Mapping[str, bytes], parameters: ResizeParameters
+) -> dict[str, Receipt]:
+    """Return the receipts of stored renditions, from the original that they were made of."""
+    original = inputs[ORIGINAL]
+    displayed = displayed_size(original)
+    base = _base(original, displayed, parameters).image
+    wanted = _framed(base, displayed, parameters)
+    firsts = {
+        one.rendition.name: open_frames(original, one.size, one.region).images[0]
+        for one in wanted
+        if _moves(original, one, [])
+    }
+    claims = _claims(outputs, wanted, Shown(base, firsts), read_metadata(original), parameters)
+    return receipts(claims)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What renditions are to look like: the photo, or the first frame of an animation by name.
+
+    They may differ: a PNG may begin with a picture that is no frame.
+    """
+
+    base: Image.Image
+    firsts: Mapping[str, Image.Image]
+
+
+def _claims(
+    outputs: Mapping[str, bytes],
+    wanted: Sequence[Framed],
+    shown: Shown,
+    metadata: Metadata,
+    parameters: ResizeParameters,
+) -> dict[str, Claim]:
+    """Return what each of *outputs* should be."""
+    photo, fields = Reference(shown.base), metadata.kept(parameters.metadata.keep)
+    claims = {}
+    for one in wanted:
+        name, background = one.rendition.name, one.rendition.background
+        if name in shown.firsts and name in outputs:
+            made = Made(outputs[name], Reference(shown.firsts[name]), background=background)
+        elif name in outputs:
+            made = Made(outputs[name], photo, one.box, background)
+        else:
+            continue
+        claims[name] = Claim(made, metadata, fields)
+    return claims
+
+
+def _framed(
+    base: Image.Image, displayed: tuple[int, int], parameters: ResizeParameters
+) -> list[Framed]:
+    subject = Subject(focal_point=parameters.focal_point, faces=parameters.faces)
+    return framed(parameters.wanted, displayed, subject, base)
 
 
 def _base(original: bytes, displayed: tuple[int, int], parameters: ResizeParameters) -> Opened:
@@ -184,4 +253,5 @@ STAGE: Final = Stage(
     reads=_reads,
     writes=_writes,
     for_photo=_for_photo,
+    check=check,
 )

@@ -7,9 +7,11 @@ from PIL import Image
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from photo_pipeline.domain.encoding import AUTO, Encoding
+from photo_pipeline.domain.receipt import Receipt
 from photo_pipeline.domain.stage import Output, Parameters, Picture, Stage
 from photo_pipeline.imaging.animation import Frames, frame_count, open_frames
-from photo_pipeline.imaging.encode import WRITTEN, encode, encode_animation
+from photo_pipeline.imaging.encode import WRITTEN, Fields, encode, encode_animation
+from photo_pipeline.imaging.fidelity import Made, Reference
 from photo_pipeline.imaging.look import (
     Contrast,
     Image64,
@@ -23,8 +25,10 @@ from photo_pipeline.imaging.look import (
     design,
 )
 from photo_pipeline.imaging.mark import Mark, stamp
+from photo_pipeline.imaging.metadata import Metadata, read_metadata
 from photo_pipeline.imaging.opening import displayed_size, open_upright
 from photo_pipeline.imaging.placing import Position
+from photo_pipeline.imaging.receipts import Claim, certified, receipts
 from photo_pipeline.imaging.sniff import HEAD_BYTES, sniff
 
 MAX_RENDITIONS: Final = 16
@@ -113,22 +117,46 @@ class WatermarkParameters(Look):
 def watermark(inputs: Mapping[str, bytes], parameters: WatermarkParameters) -> Output:
     """Return a marked copy of each rendition, named ``<rendition>-watermarked``.
 
-    Format and size stay; only pixels under the mark change (and by JPEG's loss, the others).
-    The fact ``marks`` tells for each rendition the ``tone`` chosen, the ``opacity`` and the
-    ``contrast`` reached, and the ``box`` (left, top, width, height in fractions). Raises
-    UnreadableImageError and TooManyPixelsError.
+    Format, size and metadata stay; only pixels under the mark change (and by JPEG's loss, the
+    others); each has its receipt. The fact ``marks`` tells for each rendition the ``tone``
+    chosen, the ``opacity`` and the ``contrast`` reached, and the ``box`` (left, top, width,
+    height in fractions). Raises UnreadableImageError, TooManyPixelsError, and the errors of
+    ``certified``.
     """
-    pictures, marks = [], {}
+    pictures, marks, claims = [], {}, {}
     for name, look in looks(parameters).items():
         shown, mark = _marked(inputs[name], look)
-        pictures.append(_encoded(_written(name), shown, _encoding(inputs[name], look.encoding)))
+        source = read_metadata(inputs[name])
+        encoding = _encoding(inputs[name], look.encoding)
+        picture = _encoded(_written(name), shown, encoding, source.fields)
+        pictures.append(picture)
+        claims[picture.name] = _claim(picture.data, shown, encoding, source)
         marks[name] = {
             "tone": mark.tone,
             "opacity": mark.opacity,
             "contrast": mark.contrast,
             "box": _box(shown.images[0], mark),
         }
-    return Output(pictures=tuple(pictures), facts={"marks": marks})
+    return Output(pictures=certified(pictures, claims), facts={"marks": marks})
+
+
+def check(
+    inputs: Mapping[str, bytes], outputs: Mapping[str, bytes], parameters: WatermarkParameters
+) -> dict[str, Receipt]:
+    """Return the receipts of stored renditions: each against its input, marked anew."""
+    claims = {}
+    for name, look in looks(parameters).items():
+        if (data := outputs.get(_written(name))) is not None:
+            shown, _ = _marked(inputs[name], look)
+            encoding = _encoding(inputs[name], look.encoding)
+            claims[_written(name)] = _claim(data, shown, encoding, read_metadata(inputs[name]))
+    return receipts(claims)
+
+
+def _claim(data: bytes, shown: Frames, encoding: Encoding, source: Metadata) -> Claim:
+    """Return what the marked rendition *data* should be: as *shown*, with all its input says."""
+    made = Made(data, Reference(shown.images[0]), background=encoding.background)
+    return Claim(made, source, source.fields)
 
 
 def _marked(data: bytes, look: Look) -> tuple[Frames, Mark]:
@@ -143,10 +171,10 @@ def _marked(data: bytes, look: Look) -> tuple[Frames, Mark]:
     return shown, mark
 
 
-def _encoded(name: str, shown: Frames, encoding: Encoding) -> Picture:
+def _encoded(name: str, shown: Frames, encoding: Encoding, fields: Fields) -> Picture:
     if len(shown.images) > 1 and encoding.format == "webp":
-        return encode_animation(name, shown, encoding)
-    return encode(name, shown.images[0], encoding)
+        return encode_animation(name, shown, encoding, fields)
+    return encode(name, shown.images[0], encoding, fields)
 
 
 def looks(parameters: WatermarkParameters) -> dict[str, Look]:
@@ -218,4 +246,5 @@ STAGE: Final = Stage(
     reads=_reads,
     writes=_writes,
     withholds=_withholds,
+    check=check,
 )

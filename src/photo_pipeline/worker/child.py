@@ -73,8 +73,11 @@ def _answer(
 ) -> tuple[dict[str, Any], list[bytes]]:
     try:
         parameters = stage.parameters.model_validate(header["parameters"])
-        inputs = dict(zip(header["inputs"], blobs, strict=True))
-        return encode_output(stage.transform(inputs, parameters))
+        given = dict(zip(header["inputs"], blobs, strict=False))
+        if "outputs" not in header:
+            return encode_output(stage.transform(given, parameters))
+        written = dict(zip(header["outputs"], blobs[len(given) :], strict=True))
+        return encode_receipts(stage, given, written, parameters), []
     except MemoryError:
         return _refusal(MemoryLimitError()), []
     except PhotoPipelineError as error:
@@ -119,6 +122,24 @@ def decode_output(header: Mapping[str, Any], blobs: list[bytes]) -> Output:
         for picture, data in zip(header["pictures"], blobs, strict=True)
     )
     return Output(pictures=pictures, facts=header["facts"])
+
+
+def encode_receipts(
+    stage: Stage[Any],
+    inputs: Mapping[str, bytes],
+    outputs: Mapping[str, bytes],
+    parameters: Any,
+) -> dict[str, Any]:
+    """Return the header of a frame with what *stage* finds in renditions that it once wrote."""
+    if stage.check is None:
+        raise UnexpectedError("this stage cannot check what it has made")
+    found = stage.check(inputs, outputs, parameters)
+    return {"receipts": {name: one.model_dump(mode="json") for name, one in found.items()}}
+
+
+def decode_receipts(header: Mapping[str, Any]) -> dict[str, Receipt]:
+    """Return the receipts that a frame's header carries."""
+    return {name: Receipt.model_validate(told) for name, told in header["receipts"].items()}
 
 
 def _receipt(told: Mapping[str, Any] | None) -> Receipt | None:

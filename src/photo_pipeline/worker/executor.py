@@ -6,40 +6,24 @@ new child is started at once.
 """
 
 import asyncio
-import json
-import os
-import signal
-import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, Protocol
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
 
-import structlog
-
-from photo_pipeline.domain.origin import bounded
+from photo_pipeline.domain.receipt import Receipt
 from photo_pipeline.domain.stage import Output
 from photo_pipeline.errors import (
-    BadInputError,
     DecoderCrashedError,
     MemoryLimitError,
-    Origin,
     PhotoPipelineError,
     SandboxUnavailableError,
     StageTimeoutError,
-    UnexpectedError,
-    error_class,
 )
-from photo_pipeline.settings import PREFIX, WorkSettings
-from photo_pipeline.worker.child import LENGTH, decode_output, frame
+from photo_pipeline.settings import WorkSettings
+from photo_pipeline.worker.child import decode_output, decode_receipts
+from photo_pipeline.worker.child_process import Child, start_child
 
-log = structlog.get_logger()
-
-MAX_HEADER_BYTES: Final = 4 * 1024 * 1024  # facts are small; the pictures are not in it
-START_TIMEOUT_S: Final = 60.0  # importing and warming models on a loaded machine
-PIPE_BUFFER_BYTES: Final = 4 * 1024 * 1024  # a rendition in one piece
-
-
-_TOLD_BY_A_STAGE: Final = (BadInputError, MemoryLimitError, UnexpectedError)
+T = TypeVar("T")
 
 
 class Executor(Protocol):
@@ -53,70 +37,19 @@ class Executor(Protocol):
         """
 
 
-class _Child:
-    """One running child process."""
+class Checker(Protocol):
+    """Whatever can look again at what a stage once wrote."""
 
-    def __init__(self, process: asyncio.subprocess.Process, memory_bytes: int) -> None:
-        self._process = process
-        self._memory_bytes = memory_bytes
+    async def check(
+        self,
+        inputs: Mapping[str, bytes],
+        outputs: Mapping[str, bytes],
+        parameters: Mapping[str, Any],
+    ) -> Mapping[str, Receipt]:
+        """Return a receipt for each of *outputs*, given what the stage read.
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        return self._process.returncode is None
-
-    async def call(self, header: Mapping[str, Any], blobs: list[bytes]) -> Output:
-        assert self._process.stdin is not None  # noqa: S101  # opened as a pipe
-        with suppress(ConnectionError):  # it died: reading tells
-            self._process.stdin.writelines(frame(header, blobs))
-            await self._process.stdin.drain()
-        reply, data = await self.receive()
-        if failure := reply.get("error"):
-            raise _error(failure)
-        return decode_output(reply, data)
-
-    async def receive(self) -> tuple[Mapping[str, Any], list[bytes]]:
-        reader = self._process.stdout
-        assert reader is not None  # noqa: S101  # opened as a pipe
-        try:
-            (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
-            if length > MAX_HEADER_BYTES:
-                raise DecoderCrashedError("the sandbox answered with nonsense")
-            header = json.loads(await reader.readexactly(length))
-            sizes = [int(size) for size in header["sizes"]]
-            if min(sizes, default=0) < 0 or sum(sizes) > self._memory_bytes:
-                raise DecoderCrashedError("the sandbox answered with more than it can hold")
-            return header, [await reader.readexactly(size) for size in sizes]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DecoderCrashedError("the sandbox answered with nonsense") from error
-        except (asyncio.IncompleteReadError, ConnectionError):
-            raise DecoderCrashedError(_how_it_died(await self._process.wait())) from None
-
-    async def kill(self) -> None:
-        """End the child, whatever it is doing, and reap it."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
-
-
-def _how_it_died(status: int) -> str:
-    if status < 0:
-        return f"the process that worked on this photo was killed by {signal.Signals(-status).name}"
-    return f"the process that worked on this photo ended with status {status}"
-
-
-def _error(failure: Mapping[str, Any]) -> PhotoPipelineError:
-    cls = error_class(failure["code"])
-    if cls is None or not issubclass(cls, _TOLD_BY_A_STAGE):
-        cls = UnexpectedError  # its word decides about retries: it may not say just anything
-    error = cls(failure["message"])
-    error.origin = bounded(Origin(failure["type"], tuple(failure["frames"])))
-    if failure["traceback"]:
-        error.add_note(failure["traceback"])
-    return error
+        Raises what ``Executor.run`` raises.
+        """
 
 
 class Sandbox:
@@ -125,27 +58,44 @@ class Sandbox:
     def __init__(self, stage: str, children: int, settings: WorkSettings) -> None:
         self._stage = stage
         self._settings = settings
-        self._slots: asyncio.Queue[asyncio.Task[_Child]] = asyncio.Queue()
+        self._slots: asyncio.Queue[asyncio.Task[Child]] = asyncio.Queue()
         self._tasks = [self._start() for _ in range(children)]
         self._endings: set[asyncio.Task[None]] = set()
         for task in self._tasks:
             self._slots.put_nowait(task)
 
-    def _start(self) -> asyncio.Task[_Child]:
-        return asyncio.create_task(_start_child(self._stage, self._settings))
+    def _start(self) -> asyncio.Task[Child]:
+        return asyncio.create_task(start_child(self._stage, self._settings))
 
     async def ready(self) -> None:
         """Wait until every child has warmed up; raise if one cannot."""
         await asyncio.gather(*(asyncio.shield(task) for task in self._tasks))
 
     async def run(self, inputs: Mapping[str, bytes], parameters: Mapping[str, Any]) -> Output:
+        header = {"inputs": list(inputs), "parameters": parameters}
+        return await self._call(header, list(inputs.values()), decode_output)
+
+    async def check(
+        self,
+        inputs: Mapping[str, bytes],
+        outputs: Mapping[str, bytes],
+        parameters: Mapping[str, Any],
+    ) -> Mapping[str, Receipt]:
+        header = {"inputs": list(inputs), "outputs": list(outputs), "parameters": parameters}
+        blobs = [*inputs.values(), *outputs.values()]
+        return await self._call(header, blobs, lambda reply, _: decode_receipts(reply))
+
+    async def _call(
+        self,
+        header: Mapping[str, Any],
+        blobs: list[bytes],
+        decode: Callable[[Mapping[str, Any], list[bytes]], T],
+    ) -> T:
         slot, child = await self._living_child()
         lost = True
         try:
             async with asyncio.timeout(self._settings.stage_timeout_s):
-                output = await child.call(
-                    {"inputs": list(inputs), "parameters": parameters}, list(inputs.values())
-                )
+                result = decode(*await child.call(header, blobs))
             lost = False
         except TimeoutError:
             raise StageTimeoutError(
@@ -158,9 +108,9 @@ class Sandbox:
             raise
         finally:
             self._give_back(slot, lost=lost)
-        return output
+        return result
 
-    async def _living_child(self) -> tuple[asyncio.Task[_Child], _Child]:
+    async def _living_child(self) -> tuple[asyncio.Task[Child], Child]:
         """Take a slot and its child; one that died while it was idle is no photo's fault."""
         slot = await self._slots.get()
         try:
@@ -176,10 +126,10 @@ class Sandbox:
             raise SandboxUnavailableError(f"no sandbox: {error}") from error
         return slot, child
 
-    def _give_back(self, slot: asyncio.Task[_Child], *, lost: bool) -> None:
+    def _give_back(self, slot: asyncio.Task[Child], *, lost: bool) -> None:
         self._slots.put_nowait(self._replace(slot) if lost else slot)
 
-    def _replace(self, slot: asyncio.Task[_Child]) -> asyncio.Task[_Child]:
+    def _replace(self, slot: asyncio.Task[Child]) -> asyncio.Task[Child]:
         """End the child of *slot* and start another one.
 
         Now rather than at the next photo, which so waits for one start at most.
@@ -197,40 +147,13 @@ class Sandbox:
         await asyncio.gather(*self._endings, *(_end(task) for task in self._tasks))
 
 
-async def _end(slot: asyncio.Task[_Child]) -> None:
+async def _end(slot: asyncio.Task[Child]) -> None:
     slot.cancel()
     try:
         child = await slot
     except (asyncio.CancelledError, PhotoPipelineError, OSError):
         return  # it never came up
     await child.kill()
-
-
-async def _start_child(stage: str, settings: WorkSettings) -> _Child:
-    # Its own environment carries no setting: the URLs in them are credentials.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "photo_pipeline.worker.child",
-        f"--stage={stage}",
-        f"--memory-bytes={settings.stage_memory_bytes}",
-        f"--max-pixels={settings.max_pixels}",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env=environment,
-        start_new_session=True,  # a signal to our process group is not meant for it
-        limit=PIPE_BUFFER_BYTES,
-    )
-    child = _Child(process, settings.stage_memory_bytes)
-    try:
-        async with asyncio.timeout(START_TIMEOUT_S):
-            await child.receive()
-    except BaseException:
-        await child.kill()
-        raise
-    log.debug("child.started", stage=stage, child_pid=child.pid)
-    return child
 
 
 @asynccontextmanager

@@ -1,0 +1,1 @@
+"""Look again at everything a store holds: `photo-pipeline verify`."""
