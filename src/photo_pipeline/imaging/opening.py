@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from PIL import Image, ImageChops
+from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -88,8 +88,6 @@ def _open(
             if may_be_filled(source, scale) and not is_whole(data, SMALL):
                 raise UnreadableImageError("The image cannot be read: it was cut")
         image = plain(source)
-        if image.mode == "CMYK" and isinstance(source, JpegImageFile) and not _is_adobe(source):
-            image = ImageChops.invert(image)
     image = shrink(image, size, region)
     profile = source.info.get("icc_profile")
     if profile and not is_usable(profile, image.mode):
@@ -100,14 +98,6 @@ def _open(
     image = as_mode(image, "RGBA" if image.mode.endswith("A") else "RGB")
     image.info = {}
     return image
-
-
-def _is_adobe(source: JpegImageFile) -> bool:
-    """Say whether an APP14 marker tells that inks are stored inverted (ITU-T T.872, 6.5.3).
-
-    Pillow takes that for granted of every CMYK JPEG.
-    """
-    return "adobe" in source.info
 
 
 def _lacks_only_its_end(data: bytes) -> bool:
