@@ -168,12 +168,12 @@ def converted(image: Image.Image, profile: bytes, mode: str = "RGB") -> Image.Im
 
 
 def sixteen_bits(image: Image.Image, path: Path) -> None:
-    """Write *image* with 16 bits a channel, as libvips does, with values between the 8-bit ones."""
+    """Write *image* with 16 bits a channel, which Pillow cannot."""
     with tempfile.TemporaryDirectory() as folder:
         plain, wide = Path(folder, "a.png"), Path(folder, "b.v")
         image.save(plain)
-        run("vips", "linear", plain, wide, "257", "90")
-        run("vips", "cast", wide, f"{path}", "ushort")
+        run("vips", "colourspace", plain, wide, "grey16" if image.mode == "L" else "rgb16")
+        run("vips", "pngsave", wide, path)
 
 
 def cut_out(image: Image.Image) -> Image.Image:
