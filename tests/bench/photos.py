@@ -63,7 +63,12 @@ def _photo(
         Image.Resampling.BICUBIC,
         box=(left, top, left + width, top + height),
     )
-    grain = chance.normal(0, kind.noise, (kind.height, kind.width, 1)).astype(np.float32)
+    # A sensor's noise is spread over neighbours: of each pixel one colour is measured.
+    coarse = chance.normal(0, kind.noise, (kind.height // 2 + 1, kind.width // 2 + 1))
+    spots = Image.fromarray(coarse.astype(np.float32)).resize(
+        (kind.width, kind.height), Image.Resampling.BICUBIC
+    )
+    grain = np.asarray(spots)[:, :, None]
     noisy = np.clip(np.asarray(image, np.float32) + grain, 0, 255).astype(np.uint8)
     exif = Image.Exif()
     if turned:

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from photo_pipeline.domain.pipeline import PIPELINE
+from photo_pipeline.domain.stage import ORIGINAL
 from photo_pipeline.errors import SettingsError
 from photo_pipeline.resources import read_plans
 from photo_pipeline.settings import read_settings
+from photo_pipeline.stages import load
 from support.processes import SAMPLES
 
 LOGO = SAMPLES / "fig-cutout-alpha.png"
@@ -53,3 +56,20 @@ def test_a_fault_is_told_with_its_place(tmp_path: Path, text: str, told: str) ->
     with pytest.raises(SettingsError, match="PHOTO_PRESETS_FILE") as caught:
         _plans(tmp_path, text)
     assert told in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["default", "web", "print-proof"])
+@pytest.mark.parametrize("photo", ["coffee-gps.jpg", "fig-cutout-alpha.png"])
+def test_what_ships_can_be_made_of_any_photo(name: str, photo: str) -> None:
+    preset = read_plans(read_settings({})).presets.named(name)
+    known = {ORIGINAL: (SAMPLES / photo).read_bytes()}
+    for stage_name in PIPELINE:
+        stage = load(stage_name)
+        parameters = stage.parameters.model_validate(preset.stages[stage_name])
+        inputs = {wanted: known[wanted] for wanted in stage.reads(parameters)}
+        known |= {made.name: made.data for made in stage.transform(inputs, parameters).pictures}
+    shown = set(known) - set(preset.withheld)
+    if name == "print-proof":
+        assert shown == {"proof-watermarked", "contact-watermarked"}
+    else:
+        assert ORIGINAL in shown

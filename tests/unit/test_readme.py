@@ -43,8 +43,8 @@ def test_every_role_is_named() -> None:
 def test_the_example_of_a_preset_is_one() -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
     stages = {name: load(name) for name in PIPELINE}
-    preset = make_presets(tomllib.loads(example), stages).named("small")
-    assert list(preset.stages["resize"]["sizes"]) == [1024, 640]
+    preset = make_presets(tomllib.loads(example), stages).named("shop")
+    assert list(preset.stages["resize"]["sizes"]) == [2048, 640]
 
 
 def test_the_named_tests_exist() -> None:

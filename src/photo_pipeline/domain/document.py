@@ -1,6 +1,6 @@
 """The status document: what the outside sees of a photo."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -58,9 +58,12 @@ class RenditionDocument(_Document):
     bytes: int
     sha256: str
     url: str
-    receipt: Receipt | None = Field(
-        description="What was found when the picture was opened again after writing."
-    )
+
+
+class CertifiedDocument(RenditionDocument):
+    """A picture, and what was found when it was opened again after writing."""
+
+    receipt: Receipt | None = Field(description="None where an earlier version made it.")
 
 
 class TimelineDocument(_Document):
@@ -109,7 +112,7 @@ class StatusDocument(_Document):
     updated_at: datetime
     finished_at: datetime | None
     stages: list[StageDocument]
-    renditions: list[RenditionDocument]
+    renditions: list[CertifiedDocument]
     srcset: Mapping[str, str] = Field(description="Format to an HTML srcset attribute.")
     placeholder: str | None = Field(description="A tiny picture as data URI (RFC 2397).")
     detection: Mapping[str, Any] | None
@@ -140,14 +143,16 @@ def rendition_documents(photo: Photo) -> list[RenditionDocument]:
 
     A URL always means the same bytes.
     """
-    return [
-        RenditionDocument(
-            **r.model_dump(exclude={"key"}),
-            url=f"/photos/{photo.id}/{r.name}?{VERSION}={version(r)}",
-        )
-        for r in photo.renditions
-        if not photo.withholds(r.name, r.stage)
-    ]
+    return [RenditionDocument(**_told(photo, r)) for r in _served(photo)]
+
+
+def _served(photo: Photo) -> Iterator[Rendition]:
+    return (r for r in photo.renditions if not photo.withholds(r.name, r.stage))
+
+
+def _told(photo: Photo, rendition: Rendition) -> dict[str, Any]:
+    url = f"/photos/{photo.id}/{rendition.name}?{VERSION}={version(rendition)}"
+    return {**rendition.model_dump(exclude={"key", "receipt"}), "url": url}
 
 
 def placeholder(photo: Photo) -> str | None:
@@ -158,7 +163,7 @@ def placeholder(photo: Photo) -> str | None:
 
 def status_document(photo: Photo) -> StatusDocument:
     """Return what the outside sees of *photo*."""
-    renditions = rendition_documents(photo)
+    renditions = [CertifiedDocument(**_told(photo, r), receipt=r.receipt) for r in _served(photo)]
     facts = {name: dict(photo.stages[name].facts) for name in photo.pipeline}
     for found in facts.values():
         found.pop(PLACEHOLDER, None)
@@ -201,7 +206,7 @@ def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:
     return round((end - start).total_seconds() * 1000)
 
 
-def _srcset(renditions: list[RenditionDocument], photo: tuple[int, int]) -> dict[str, str]:
+def _srcset(renditions: Sequence[RenditionDocument], photo: tuple[int, int]) -> dict[str, str]:
     """Offer each width once per format; the later stage wins, so a watermarked one is preferred.
 
     Only renditions that show the whole *photo* (width and height): a browser takes all
