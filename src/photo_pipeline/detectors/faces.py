@@ -126,7 +126,7 @@ def _proposals(network: Session, image: Image.Image) -> Boxes:
         columns, rows = np.nonzero(answer.scores[0] >= PROPOSED)
         found = answer.scores[0, columns, rows]
         corners = np.stack([columns, rows], 1).astype(np.float32) * STRIDE + 1
-        cells = np.concatenate([corners, corners + CELL - 1], 1) / np.float32(scale)
+        cells: Boxes = np.concatenate([corners, corners + CELL - 1], 1) / np.float32(scale)
         kept = suppress(cells, found, OVERLAP_AT_ONE_SCALE, most=MAX_CANDIDATES)
         boxes.append(_moved(cells[kept], answer.moves[0, columns, rows][kept]))
         scores.append(found[kept])
@@ -159,13 +159,13 @@ def _crops(image: Image.Image, boxes: Boxes, side: int) -> Array:
     for crop, (left, top, right, bottom) in zip(crops, boxes.astype(int).tolist(), strict=True):
         shrinks = right - left > 2 * side
         method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
-        crop[:] = image.crop((left, top, right, bottom)).resize((side, side), method)
+        crop[:] = np.asarray(image.crop((left, top, right, bottom)).resize((side, side), method))
     return crops
 
 
 def _ask(network: Session, pixels: Array) -> Answer:
     """Return the answer for N x height x width x RGB, 0 to 255, by candidate or place."""
-    turned = np.ascontiguousarray(((pixels - MEAN) / SCALE).transpose(0, 2, 1, 3))
+    turned = np.ascontiguousarray(((pixels - MEAN) / SCALE).transpose(0, 2, 1, 3), np.float32)
     # By their widths, for the three networks name and order their outputs differently.
     by_width = {output.shape[-1]: output for output in run(network, turned)}
     scores = by_width[2][..., 1]

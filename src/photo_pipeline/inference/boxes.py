@@ -10,7 +10,7 @@ Boxes = NDArray[np.float32]
 FRACTION_DIGITS: Final = 4
 """A tenth of a pixel of 1280: models of this size are not more exact."""
 LOOKED_AT: Final = 10
-"""Boxes for each one that may be kept: noise has tens of thousands, and the time is their product."""
+"""Boxes for each one that may be kept: noise has tens of thousands, and time is the product."""
 TINY: Final = np.finfo(np.float32).tiny
 
 

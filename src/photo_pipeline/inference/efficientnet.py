@@ -67,9 +67,7 @@ def _blocks(graph: "_Graph", last: str) -> str:
             stride=next(strides) if first else 1,
             depthwise=True,
         )
-        made = graph.convolution(
-            made, f"{block}_project_conv.weight", f"{block}_bn2", active=False
-        )
+        made = graph.convolution(made, f"{block}_project_conv.weight", f"{block}_bn2", active=False)
         last = made if first else graph.add("Add", [last, made])
     return last
 
