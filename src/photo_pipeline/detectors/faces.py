@@ -126,7 +126,7 @@ def _proposals(network: Session, image: Image.Image) -> Boxes:
         columns, rows = np.nonzero(answer.scores[0] >= PROPOSED)
         found = answer.scores[0, columns, rows]
         corners = np.stack([columns, rows], 1).astype(np.float32) * STRIDE + 1
-        cells: Boxes = np.concatenate([corners, corners + CELL - 1], 1) / np.float32(scale)
+        cells = (np.concatenate([corners, corners + CELL - 1], 1) / scale).astype(np.float32)
         kept = suppress(cells, found, OVERLAP_AT_ONE_SCALE, most=MAX_CANDIDATES)
         boxes.append(_moved(cells[kept], answer.moves[0, columns, rows][kept]))
         scores.append(found[kept])

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from photo_pipeline.domain.receipt import Receipt
 
+TIMINGS: Final = "timings_ms"
+"""Under which name facts tell what the making of them has cost."""
 ORIGINAL: Final = "original"
 """The name under which a stage reads the untouched upload."""
 
@@ -53,10 +55,20 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What a stage makes: any number of pictures, and facts (JSON values) about the photo."""
+    """What a stage makes: any number of pictures, and facts (JSON values) about the photo.
+
+    ``timings_ms`` are CPU milliseconds by the name of what was done. They differ from run to
+    run, so they are no facts, and count for nothing when outputs are compared.
+    """
 
     pictures: tuple[Picture, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    timings_ms: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+    @property
+    def recorded(self) -> Mapping[str, Any]:
+        """Return the facts as they are kept: with the timings, if there are any."""
+        return {**self.facts, TIMINGS: self.timings_ms} if self.timings_ms else self.facts
 
 
 def _nothing() -> None:

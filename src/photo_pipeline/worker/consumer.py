@@ -177,7 +177,7 @@ class StageConsumer:
     async def _store(self, photo: Photo, output: Output) -> _Results:
         recipe = self._recipe(photo)
         renditions = [await self._store_one(photo, recipe, p) for p in output.pictures]
-        return _Results(recipe=recipe, renditions=tuple(renditions), facts=output.facts)
+        return _Results(recipe=recipe, renditions=tuple(renditions), facts=output.recorded)
 
     async def _store_one(self, photo: Photo, recipe: str, picture: Picture) -> Rendition:
         format_ = FORMATS[picture.format]

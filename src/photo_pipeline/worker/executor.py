@@ -38,6 +38,9 @@ MAX_HEADER_BYTES: Final = 4 * 1024 * 1024  # facts are small; the pictures are n
 START_TIMEOUT_S: Final = 60.0  # importing and warming models on a loaded machine
 PIPE_BUFFER_BYTES: Final = 4 * 1024 * 1024  # a rendition in one piece
 
+ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""A child works on one photo in one thread; else these libraries would set aside 32 MB of its
+address space for every core of the machine as soon as they are imported."""
 
 _TOLD_BY_A_STAGE: Final = (BadInputError, MemoryLimitError, UnexpectedError)
 
@@ -208,7 +211,8 @@ async def _end(slot: asyncio.Task[_Child]) -> None:
 
 async def _start_child(stage: str, settings: WorkSettings) -> _Child:
     # Its own environment carries no setting: the URLs in them are credentials.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)} | ONE_THREAD
+    chosen = {"--object-model": settings.object_model, "--object-labels": settings.object_labels}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -216,6 +220,7 @@ async def _start_child(stage: str, settings: WorkSettings) -> _Child:
         f"--stage={stage}",
         f"--memory-bytes={settings.stage_memory_bytes}",
         f"--max-pixels={settings.max_pixels}",
+        *(f"{option}={path}" for option, path in chosen.items() if path is not None),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env=environment,
