@@ -13,8 +13,8 @@ from photo_pipeline.imaging.scale import fit
 
 COLOUR_SIDE: Final = 64
 """4096 pixels: enough for shares to a percent."""
-FINER: Final = 16
-"""Lab is kept in sixteenths, as whole numbers: sums are exact, the same on every machine."""
+FINER: Final = 256
+"""Lab is kept in 256ths, as whole numbers: sums are exact, the same on every machine."""
 ROUNDS: Final = 8
 """Of k-means: after them no share of the samples' colours moves by a percent."""
 SAME_COLOUR: Final = 10 * FINER
@@ -34,7 +34,7 @@ NAMED: Final = (
     ("yellow", "#ffff00 #ffd700 #f5e050 #c8b400 #fff380 #e0c040"),
     ("green", "#00ff00 #008000 #2e8b57 #6b8e23 #90ee90 #1e4d2b #556b2f #9acd32 #7d9471"),
     ("turquoise", "#00ffff #40e0d0 #008b8b #20b2aa #a0e8e0 #0a5a5a"),
-    ("blue", "#0000ff #1e50c8 #000080 #4682b4 #87ceeb #1e90ff #14284b #6f93b5 #b0d0e8"),
+    ("blue", "#0000ff #1e50c8 #000080 #4682b4 #87ceeb #1e90ff #14284b #0f1f5c #6f93b5 #b0d0e8"),
     ("purple", "#800080 #8a2be2 #4b0082 #9370db #c8a2e8 #5a3070 #301848"),
     ("pink", "#ffc0cb #ff69b4 #ff1493 #ff00ff #e08ca0 #f4a6b8 #d87093"),
 )
@@ -58,7 +58,7 @@ class Colour(NamedTuple):
 
 
 class Cluster(NamedTuple):
-    """How many pixels are about a colour, in sixteenths of Lab."""
+    """How many pixels are about a colour, in 256ths of Lab."""
 
     weight: int
     colour: tuple[float, ...]
@@ -101,7 +101,7 @@ def _pixels(image: Image.Image, visible: Image.Image | None) -> NDArray[np.uint8
 
 
 def _median_cut(pixels: NDArray[np.uint8], count: int) -> Points:
-    """Return where to begin, in sixteenths of Lab: whole-number work, so always the same."""
+    """Return where to begin, in 256ths of Lab: whole-number work, so always the same."""
     row = Image.frombytes("RGB", (len(pixels), 1), pixels.tobytes())
     mapped = row.quantize(count, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     palette = np.array(mapped.getpalette(), np.uint8).reshape(-1, 3)
