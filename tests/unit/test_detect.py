@@ -221,7 +221,7 @@ def test_colours_have_the_names_that_people_use(colour: str, name: str) -> None:
 
 
 def test_every_colour_comes_back_from_lab() -> None:
-    steps = np.arange(0, 256, 15, np.uint8)
+    steps = np.arange(0, 256, 15).astype(np.uint8)
     colours = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(-1, 3)
     assert np.array_equal(from_lab(to_lab(colours)), colours)
 
@@ -229,7 +229,7 @@ def test_every_colour_comes_back_from_lab() -> None:
 def test_lab_is_that_of_the_standard() -> None:
     """Reference values of Lindbloom's calculator for sRGB and D65."""
     found = to_lab(np.array([[255, 0, 0], [0, 0, 255], [255, 255, 255]], np.uint8))
-    expected = [[53.24, 80.09, 67.20], [32.30, 79.19, -107.86], [100, 0, 0]]
+    expected = np.array([[53.24, 80.09, 67.20], [32.30, 79.19, -107.86], [100, 0, 0]])
     assert np.allclose(found, expected, atol=0.05)
 
 

@@ -88,7 +88,7 @@ def _pth(state: dict[str, Any], storages: dict[str, np.ndarray[Any, Any]]) -> by
         def persistent_id(self, obj: Any) -> Any:
             return ("storage", FloatStorage, obj[8:], "cpu", 0) if _is_storage(obj) else None
 
-    for leading in (0x1950A86A20F9469CFC6C, 1001, {}):
+    for leading in (0x1950A86A20F9469CFC6C, 1001, "system"):
         pickle.dump(leading, out)
     Writer(out).dump(OrderedDict(state))
     pickle.dump(list(storages), out)
@@ -118,7 +118,14 @@ class Tensor:
     """Pickled as torch pickles a tensor."""
 
     def __init__(self, key: str, offset: int, size: tuple[int, ...], strides: tuple[int, ...]):
-        self._made_of = (f"storage:{key}", offset, size, strides, False, OrderedDict())
+        self._made_of: tuple[object, ...] = (
+            f"storage:{key}",
+            offset,
+            size,
+            strides,
+            False,
+            OrderedDict(),
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild_tensor_v2, self._made_of
