@@ -46,7 +46,9 @@ def _empty(*shape: int) -> Numbers:
 
 
 def _scores() -> Numbers:
-    return np.eye(len(CLASSES), dtype=np.float32)[NUMBER] * SCORE
+    out = _empty(len(CLASSES))
+    out[NUMBER] = SCORE
+    return out
 
 
 def yolov8(unit: float = 1) -> tuple[Numbers, ...]:

@@ -66,15 +66,6 @@ async def test_a_child_runs_every_model_within_its_usual_memory(
     assert found["groups"] == [{"name": "cat", "score": pytest.approx(0.92, abs=0.02)}]
 
 
-async def test_where_memory_is_too_small_for_the_models_the_stage_says_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
-    found = await _detected(WorkSettings(stage_memory_bytes=270 * 1024 * 1024))
-    statuses = {n: r["status"] for n, r in found["detectors"].items()}
-    assert "run" not in {statuses["labels"], statuses["unsafe"]}, found["detectors"]
-
-
 def _without(detector: ModelDetector[Any], load: Any) -> Mapping[str, Any]:
     fresh = replace(detector, load=once(load))
     return look(PICTURE, {detector.name: {}}, (fresh,)).reports[detector.name]
@@ -104,7 +95,6 @@ def test_a_damaged_model_does_not_run(
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_bytes(part)
     monkeypatch.setattr(type(real), "locate_file", lambda _, file: tmp_path / file)
-    assert look(PICTURE, {}, (detector,))  # the one in use is another
     broken = tmp_path / listed[model.files[-1]]
     broken.write_bytes(broken.read_bytes()[:-1] + b"?")
     assert _without(detector, load) == {

@@ -118,14 +118,8 @@ class Tensor:
     """Pickled as torch pickles a tensor."""
 
     def __init__(self, key: str, offset: int, size: tuple[int, ...], strides: tuple[int, ...]):
-        self._made_of: tuple[object, ...] = (
-            f"storage:{key}",
-            offset,
-            size,
-            strides,
-            False,
-            OrderedDict(),
-        )
+        storage = f"storage:{key}"
+        self._made_of: Any = (storage, offset, size, strides, False, OrderedDict())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild_tensor_v2, self._made_of
