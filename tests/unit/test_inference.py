@@ -22,6 +22,7 @@ from photo_pipeline.inference.efficientnet import to_onnx
 from photo_pipeline.inference.model import Model, Unavailable, read_model
 from photo_pipeline.inference.pth import read_weights
 from photo_pipeline.inference.session import open_session, run
+from photo_pipeline.worker.executor import ONE_THREAD
 from support.processes import ROOT
 
 # -- finding and verifying
@@ -233,6 +234,27 @@ def test_four_processes_that_convert_at_once_leave_one_valid_file(tmp_path: Path
     read = model.read_file(path)
     assert isinstance(read, tuple)
     assert read[1] == labels.CONVERTED_SHA256
+
+
+def test_the_runtime_tells_nobody(tmp_path: Path) -> None:
+    """No identifier, no cache of reports, no thread that sends them, no socket."""
+    code = """
+import psutil
+from photo_pipeline.detectors.registry import warm
+warm()
+me = psutil.Process()
+print(me.num_threads(), len(me.net_connections()))
+"""
+    # Not the environment of the tests: telemetry spares continuous integration.
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        env=_environment(tmp_path) | {"HOME": str(tmp_path)} | ONE_THREAD,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert (told.stdout.split(), told.stderr) == (["1", "0"], "")
+    assert [path.name for path in tmp_path.iterdir()] == ["photo-pipeline"]
 
 
 # -- the cache

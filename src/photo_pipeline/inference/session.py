@@ -1,5 +1,6 @@
 """Open a model for computing on the CPU, in the calling thread only."""
 
+import os
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
@@ -8,6 +9,11 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
+NO_TELEMETRY: Final = {"ORT_DISABLE_TELEMETRY": "1"}
+"""From 1.29 on, onnxruntime's own builds for Linux and macOS tell Microsoft of every process and
+model, and keep an identifier of the user in the home folder, unless this is in the environment
+before the import. Its function ``disable_telemetry_events`` comes too late for the first report.
+"""
 ERRORS_ONLY: Final = 3
 """Severity from which onnxruntime logs: what it warns of is nothing that an operator can mend."""
 PROVIDERS: Final = ("CPUExecutionProvider",)
@@ -38,6 +44,7 @@ def open_session(model: bytes, *, arena: bool = True) -> Session:
     by photos side by side. Without *arena* memory goes back after each run: for inputs of
     changing shapes, of which an arena would keep the largest of each kind for good.
     """
+    os.environ.update(NO_TELEMETRY)
     import onnxruntime  # noqa: PLC0415  # an extra: the stage runs without it
 
     options = onnxruntime.SessionOptions()
