@@ -10,7 +10,7 @@ from PIL import Image
 
 from photo_pipeline.detectors.registry import DETECTORS
 from photo_pipeline.domain.stage import ORIGINAL
-from photo_pipeline.stages.detect import DetectParameters, detect
+from photo_pipeline.stages.detect import STAGE, DetectParameters, detect
 from photo_pipeline.stages.resize import ResizeParameters, resize
 from support.pictures import save
 from support.processes import ROOT
@@ -113,6 +113,22 @@ def test_every_detector_says_what_it_is() -> None:
         "faces": {"score": 0.9},
         "unsafe": {"review": 0.2, "block": 0.8},
     }
+
+
+@pytest.mark.parametrize(
+    ("report", "complete"),
+    [
+        ({"status": "run"}, True),
+        ({"status": "not_run", "reason": "not wanted"}, True),
+        ({"status": "not_run", "reason": "no model given"}, True),
+        ({"status": "not_run", "reason": "not installed"}, False),
+        ({"status": "failed", "reason": "RuntimeError: oh"}, False),
+    ],
+)
+def test_another_run_looks_again_where_a_detector_has_not(
+    report: dict[str, str], complete: bool
+) -> None:
+    assert STAGE.complete({"detectors": {"labels": {"status": "run"}, "faces": report}}) is complete
 
 
 def test_what_was_not_wanted_is_not_claimed() -> None:

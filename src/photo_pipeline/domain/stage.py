@@ -87,6 +87,10 @@ def _hide_nothing(_: Any, __: tuple[str, ...]) -> tuple[str, ...]:
     return ()
 
 
+def _always(_: Mapping[str, Any]) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage(Generic[P]):
     """A pure transform from pictures to pictures, and what the pipeline must know about it.
@@ -102,6 +106,8 @@ class Stage(Generic[P]):
     the original and the renditions that earlier stages make (its second argument), those
     that must not be served. ``check`` looks at stored renditions again: it gets the bytes that
     the stage read, the bytes that it wrote, both by name, and returns a receipt for each.
+    ``complete`` says of facts found earlier whether they are all there is to find: others are
+    made anew by another run, though its recipe is the same.
     """
 
     version: int
@@ -111,6 +117,7 @@ class Stage(Generic[P]):
     writes: Callable[[P], tuple[str, ...]] = _no_names
     warm: Callable[[], None] = _nothing
     for_photo: Callable[[P, Subject], P] = _as_in_the_preset
+    complete: Callable[[Mapping[str, Any]], bool] = _always
     withholds: Callable[[P, tuple[str, ...]], tuple[str, ...]] = _hide_nothing
     check: Callable[[Mapping[str, bytes], Mapping[str, bytes], P], Mapping[str, Receipt]] | None = (
         None

@@ -7,7 +7,8 @@ from PIL import Image, ImageFilter, ImageStat
 from pydantic import Field, field_validator, model_validator
 
 from photo_pipeline.detectors.detector import Thresholds
-from photo_pipeline.detectors.registry import look, warm
+from photo_pipeline.detectors.objects import NO_MODEL
+from photo_pipeline.detectors.registry import NOT_WANTED, look, warm
 from photo_pipeline.domain.stage import Output, Parameters, Stage
 from photo_pipeline.imaging.opening import open_upright
 from photo_pipeline.imaging.palette import dominant_colours
@@ -195,10 +196,23 @@ def _exposure(luma: Image.Image, visible: Image.Image | None) -> dict[str, Any]:
     }
 
 
+def _complete(facts: Mapping[str, Any]) -> bool:
+    """Return whether all looked that could have: what failed or was missing may be well by now."""
+    return all(
+        report["status"] == "run" or report.get("reason") in {NOT_WANTED, NO_MODEL}
+        for report in facts["detectors"].values()
+    )
+
+
 def _reads(parameters: DetectParameters) -> tuple[str, ...]:
     return (parameters.rendition,)
 
 
 STAGE: Final = Stage(
-    version=2, parameters=DetectParameters, transform=detect, reads=_reads, warm=warm
+    version=2,
+    parameters=DetectParameters,
+    transform=detect,
+    reads=_reads,
+    warm=warm,
+    complete=_complete,
 )

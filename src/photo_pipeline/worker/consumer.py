@@ -166,6 +166,8 @@ class StageConsumer:
         slot = photo.stages[self.name]
         if slot.recipe is None or slot.recipe != self._recipe(photo):
             return None
+        if not self.stage.complete(slot.facts):
+            return None
         for rendition in slot.renditions:
             # A worker of a version without recipes may have made these by another one.
             if f"/{slot.recipe}/" not in rendition.key:
