@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 from PIL import Image
 
+from photo_pipeline.detectors.labels import GROUPS, NAMES
 from photo_pipeline.detectors.registry import DETECTORS
 from photo_pipeline.domain.stage import ORIGINAL
 from photo_pipeline.stages.detect import STAGE, DetectParameters, detect
@@ -72,6 +73,17 @@ def test_the_models_find_what_is_there(photo: str) -> None:
     assert len(found["faces"]) == expected.faces
     assert found["unsafe"]["band"] == expected.band
     assert expected.colours <= {colour["name"] for colour in found["colours"]}
+
+
+def test_groups_are_made_of_what_they_say() -> None:
+    named = {group: [NAMES[i] for i in classes] for group, classes in GROUPS.items()}
+    assert (len(NAMES), NAMES[0], NAMES[999]) == (1000, "tench", "toilet tissue")
+    assert named["cat"] == ["tabby", "tiger cat", "Persian cat", "Siamese cat", "Egyptian cat"]
+    assert named["bus"] == ["minibus", "school bus", "trolleybus"]
+    assert (named["dog"][0], named["dog"][-1]) == ("Chihuahua", "Mexican hairless")
+    assert {"airliner", "warplane"} == set(named["airplane"])
+    every = [i for classes in GROUPS.values() for i in classes]
+    assert len(every) == len(set(every)), "no class is in two groups"
 
 
 def test_a_face_is_where_it_is() -> None:

@@ -275,7 +275,7 @@ def test_what_is_cached_is_not_made_again(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_damaged_cache_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     cache.cached("model", ABC, lambda: b"abc")
-    (path,) = cache.folder().iterdir()
+    (path,) = (tmp_path / "photo-pipeline").iterdir()
     path.write_bytes(b"ab")
     assert cache.cached("model", ABC, lambda: b"abc") == b"abc"
     assert path.read_bytes() == b"abc"
@@ -295,6 +295,15 @@ def test_a_relative_cache_folder_is_ignored(monkeypatch: pytest.MonkeyPatch) -> 
     assert cache.folder() == Path("/somewhere/.cache/photo-pipeline")
 
 
+def test_a_user_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert cache.cached("model", ABC, lambda: b"abc") == b"abc"
+
+
 def test_a_writer_that_fails_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,7 +313,7 @@ def test_a_writer_that_fails_leaves_nothing(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(os, "fsync", full)
     assert cache.cached("model", ABC, lambda: b"abc") == b"abc"
-    assert list(cache.folder().iterdir()) == []
+    assert list((tmp_path / "photo-pipeline").iterdir()) == []
 
 
 # -- boxes

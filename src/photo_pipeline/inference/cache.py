@@ -23,7 +23,10 @@ def cached(name: str, sha256: str, make: Callable[[], bytes]) -> bytes:
     processes may do this at once: each writes a file of its own and renames it, whole and on
     the disk, into the place of what is there.
     """
-    path = folder() / f"{sha256[:16]}-{name}"
+    place = folder()
+    if place is None:
+        return make()
+    path = place / f"{sha256[:16]}-{name}"
     with suppress(OSError):
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() == sha256:
@@ -35,11 +38,15 @@ def cached(name: str, sha256: str, make: Callable[[], bytes]) -> bytes:
     return data
 
 
-def folder() -> Path:
-    """Return the folder of the cache, which need not exist."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # "All paths must be absolute … should consider the path invalid and ignore it."
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / FOLDER
+def folder() -> Path | None:
+    """Return the folder of the cache, which need not exist; None for a user without a home."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if base.is_absolute():  # the specification has any other ignored
+        return base / FOLDER
+    try:
+        return Path.home() / ".cache" / FOLDER
+    except RuntimeError:
+        return None
 
 
 def _write(path: Path, data: bytes) -> None:
