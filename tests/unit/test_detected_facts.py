@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from photo_pipeline.detectors.labels import GROUPS, NAMES
 from photo_pipeline.detectors.registry import DETECTORS
 from photo_pipeline.domain.stage import ORIGINAL
+from photo_pipeline.inference.object_model import GIVEN
 from photo_pipeline.stages.detect import STAGE, DetectParameters, detect
 from photo_pipeline.stages.resize import ResizeParameters, resize
 from support.pictures import save
@@ -141,6 +143,16 @@ def test_another_run_looks_again_where_a_detector_has_not(
     report: dict[str, str], complete: bool
 ) -> None:
     assert STAGE.complete({"detectors": {"labels": {"status": "run"}, "faces": report}}) is complete
+
+
+def test_another_run_looks_for_objects_once_there_is_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {"detectors": {"objects": {"status": "not_run", "reason": "no model given"}}}
+    assert STAGE.complete(facts)
+    monkeypatch.setattr(GIVEN, "model", tmp_path / "m.onnx")
+    (tmp_path / "m.onnx").touch()
+    assert not STAGE.complete(facts)
 
 
 def test_what_was_not_wanted_is_not_claimed() -> None:

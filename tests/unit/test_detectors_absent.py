@@ -13,6 +13,7 @@ from photo_pipeline.detectors import faces, labels, unsafe
 from photo_pipeline.detectors.detector import Loaded, ModelDetector, once
 from photo_pipeline.detectors.registry import DETECTORS, look
 from photo_pipeline.inference.model import Model, Unavailable, read_model
+from photo_pipeline.inference.object_model import GIVEN
 from photo_pipeline.settings import WorkSettings
 from photo_pipeline.worker.executor import sandbox
 from support import onnx_files
@@ -60,7 +61,9 @@ async def test_a_child_runs_every_model_within_its_usual_memory(
     model.write_bytes(always(*onnx_files.yolov8()))
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
     monkeypatch.setenv("PHOTO_OBJECT_MODEL", "/another")
+    monkeypatch.setattr(GIVEN, "model", None)  # this process is told as well: undone afterwards
     found = await _detected(WorkSettings(object_model=model))
+    assert GIVEN.model == model
     assert {r["status"] for r in found["detectors"].values()} == {"run"}, found["detectors"]
     assert found["objects"][0]["label"] == "bee"
     assert found["groups"] == [{"name": "cat", "score": pytest.approx(0.92, abs=0.02)}]

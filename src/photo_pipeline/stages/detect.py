@@ -7,8 +7,7 @@ from PIL import Image, ImageFilter, ImageStat
 from pydantic import Field, field_validator, model_validator
 
 from photo_pipeline.detectors.detector import Thresholds
-from photo_pipeline.detectors.objects import NO_MODEL
-from photo_pipeline.detectors.registry import NOT_WANTED, look, warm
+from photo_pipeline.detectors.registry import DETECTORS, NOT_WANTED, look, warm
 from photo_pipeline.domain.stage import Output, Parameters, Stage
 from photo_pipeline.imaging.opening import open_upright
 from photo_pipeline.imaging.palette import dominant_colours
@@ -197,10 +196,15 @@ def _exposure(luma: Image.Image, visible: Image.Image | None) -> dict[str, Any]:
 
 
 def _complete(facts: Mapping[str, Any]) -> bool:
-    """Return whether all looked that could have: what failed or was missing may be well by now."""
+    """Return whether a detector that did not look would not look now either.
+
+    What was not installed may be by now, an object model may have been given, and what failed
+    may be well.
+    """
+    now = {detector.name: detector.available() for detector in DETECTORS}
     return all(
-        report["status"] == "run" or report.get("reason") in {NOT_WANTED, NO_MODEL}
-        for report in facts["detectors"].values()
+        report["status"] == "run" or report.get("reason") in {NOT_WANTED, now.get(name)}
+        for name, report in facts["detectors"].items()
     )
 
 

@@ -29,6 +29,7 @@ from photo_pipeline.errors import (
     UnexpectedError,
     error_class,
 )
+from photo_pipeline.inference.object_model import use_object_model
 from photo_pipeline.settings import PREFIX, WorkSettings
 from photo_pipeline.worker.child import LENGTH, decode_output, frame
 
@@ -241,6 +242,8 @@ async def _start_child(stage: str, settings: WorkSettings) -> _Child:
 @asynccontextmanager
 async def sandbox(stage: str, settings: WorkSettings) -> AsyncIterator[Sandbox]:
     """Keep ``settings.concurrency`` warm children of *stage* for as long as the block runs."""
+    # This process never looks, but says whether another look may find more.
+    use_object_model(settings.object_model, settings.object_labels)
     pool = Sandbox(stage, settings.concurrency, settings)
     try:
         await pool.ready()
