@@ -134,7 +134,7 @@ def test_every_detector_says_what_it_is() -> None:
     [
         ({"status": "run"}, True),
         ({"status": "not_run", "reason": "not wanted"}, True),
-        ({"status": "not_run", "reason": "no model given"}, True),
+        ({"status": "not_run", "reason": "no model given"}, False),  # there is one
         ({"status": "not_run", "reason": "not installed"}, False),
         ({"status": "failed", "reason": "RuntimeError: oh"}, False),
     ],
