@@ -38,10 +38,10 @@ compose-check: $(VENV)/.dev ## With docker: run compose.yml, load it, kill parts
 	$(BIN)/python -m pytest tests/containers --timeout=1800 -s
 
 lock: $(VENV)/.dev ## Renew the hash locks after a change of pyproject.toml
-	$(COMPILE) pyproject.toml -o requirements.lock
-	$(COMPILE) pyproject.toml --extra embedded -o requirements-embedded.lock
-	$(COMPILE) pyproject.toml --extra embedded --extra dev -o requirements-dev.lock
-	$(COMPILE) pyproject.toml --extra embedded --extra bench -o requirements-bench.lock
+	$(COMPILE) pyproject.toml --extra detect -o requirements.lock
+	$(COMPILE) pyproject.toml --extra detect --extra embedded -o requirements-embedded.lock
+	$(COMPILE) pyproject.toml --extra detect --extra embedded --extra dev -o requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra detect --extra embedded --extra bench -o requirements-bench.lock
 	echo hatchling | $(COMPILE) - -c requirements-dev.lock -o deploy/container/build.lock
 
 COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --no-header \

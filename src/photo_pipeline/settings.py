@@ -168,6 +168,8 @@ class WorkSettings(_Section):
     stage_timeout_s: float = Field(60, gt=0, le=86_400)
     stage_memory_bytes: int = Field(2048 * MIB, ge=256 * MIB)
     consumer_timeout_s: float = Field(1800, ge=600, le=7 * 86_400)
+    object_model: Path | None = None
+    object_labels: Path | None = None
 
     @property
     def handling_s(self) -> float:
@@ -177,6 +179,14 @@ class WorkSettings(_Section):
         tried in this process.
         """
         return (self.consumer_timeout_s - CONSUMER_MARGIN_S) / 2
+
+    @model_validator(mode="after")
+    def _labels_of_a_model(self) -> Self:
+        if self.object_labels is not None and self.object_model is None:
+            raise ValueError(
+                "PHOTO_OBJECT_LABELS are those of a PHOTO_OBJECT_MODEL, of which there is none"
+            )
+        return self
 
     @model_validator(mode="after")
     def _settled_in_time(self) -> Self:

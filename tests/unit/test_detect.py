@@ -1,20 +1,26 @@
-"""The detect stage: facts about pictures whose answers are known."""
+"""The detect stage: facts from the pixels alone, of pictures whose answers are known."""
 
 import json
+import random
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 from pydantic import ValidationError
 
+from photo_pipeline.detectors.registry import DETECTORS
+from photo_pipeline.domain.likeness import NEAR, bands, hamming
 from photo_pipeline.errors import UnreadableImageError
+from photo_pipeline.imaging.lab import from_lab, to_lab
+from photo_pipeline.imaging.perceptual import phash
 from photo_pipeline.stages.detect import STAGE, DetectParameters, detect
 from support.pictures import save
 
 
 def facts(image: Image.Image | bytes, **parameters: Any) -> dict[str, Any]:
     data = image if isinstance(image, bytes) else save(image)
-    output = detect({"640": data}, DetectParameters(**parameters))
+    output = detect({"1280": data}, DetectParameters(**{"detectors": (), **parameters}))
     assert output.pictures == ()
     return dict(output.facts)
 
@@ -34,12 +40,8 @@ def scene(seed: int = 1) -> Image.Image:
     return image
 
 
-def distance(one: str, other: str) -> int:
-    return (int(one, 16) ^ int(other, 16)).bit_count()
-
-
 def test_the_defaults() -> None:
-    assert STAGE.reads(DetectParameters()) == ("640",)
+    assert STAGE.reads(DetectParameters()) == ("1280",)
     assert STAGE.writes(DetectParameters()) == ()
     assert STAGE.reads(DetectParameters(rendition="320")) == ("320",)
 
@@ -47,12 +49,14 @@ def test_the_defaults() -> None:
 def test_the_facts_are_json() -> None:
     found = facts(scene())
     assert json.loads(json.dumps(found)) == found
-    assert found.keys() == {"colours", "sharpness", "exposure", "perceptual_hash", "detectors"}
+    assert found.keys() == {
+        *("colours", "sharpness", "exposure", "perceptual_hash", "dct_hash", "detectors")
+    }
 
 
 def test_red_is_red() -> None:
     assert facts(Image.new("RGB", (640, 480), (255, 0, 0)))["colours"] == [
-        {"hex": "#ff0000", "share": 1.0}
+        {"hex": "#ff0000", "share": 1.0, "name": "red"}
     ]
 
 
@@ -100,7 +104,7 @@ def test_transparent_pixels_do_not_count() -> None:
 def test_a_fully_transparent_picture_has_facts_too() -> None:
     found = facts(Image.new("RGBA", (64, 48), (0, 0, 0, 0)))
     assert found["exposure"]["verdict"] == "normal"
-    assert found["colours"] == [{"hex": "#808080", "share": 1.0}]
+    assert found["colours"] == [{"hex": "#808080", "share": 1.0, "name": "grey"}]
 
 
 def test_sharpness_falls_with_blur() -> None:
@@ -166,9 +170,10 @@ def test_the_hash_is_the_published_one() -> None:
     assert facts(ramp)["perceptual_hash"]["value"] == "7" + "f" * 15
 
 
-def test_the_hash_survives_recompression_and_resizing() -> None:
+@pytest.mark.parametrize("hash_", ["perceptual_hash", "dct_hash"])
+def test_the_hash_survives_recompression_and_resizing(hash_: str) -> None:
     values = [
-        facts(data)["perceptual_hash"]["value"]
+        facts(data)[hash_]["value"]
         for data in (
             save(scene()),
             save(scene(), "JPEG", quality=40),
@@ -177,43 +182,118 @@ def test_the_hash_survives_recompression_and_resizing() -> None:
         )
     ]
     assert all(len(value) == 16 for value in values)
-    assert max(distance(values[0], value) for value in values) <= 6
+    assert max(hamming(values[0], value) for value in values) <= 6
 
 
-def test_other_pictures_have_other_hashes() -> None:
-    values = [facts(scene(seed))["perceptual_hash"]["value"] for seed in (1, 2, 3)]
-    assert min(distance(a, b) for a in values for b in values if a is not b) > 10
+@pytest.mark.parametrize("hash_", ["perceptual_hash", "dct_hash"])
+def test_other_pictures_have_other_hashes(hash_: str) -> None:
+    values = [facts(scene(seed))[hash_]["value"] for seed in (1, 2, 3)]
+    assert min(hamming(a, b) for a in values for b in values if a is not b) > 10
 
 
 def test_nothing_is_claimed_that_was_not_looked_for() -> None:
     found = facts(scene())
     assert found["detectors"] == {
-        name: {"status": "not_run", "reason": "not installed"}
-        for name in ("labels", "faces", "unsafe")
+        name: {"status": "not_run", "reason": "not wanted"}
+        for name in ("labels", "faces", "unsafe", "objects")
     }
-    assert '"safe"' not in json.dumps(found)
+    assert not {"labels", "groups", "faces", "unsafe", "objects"} & found.keys()
+
+
+def test_the_parameters_know_every_detector() -> None:
+    assert DetectParameters().detectors == tuple(detector.name for detector in DETECTORS)
+    assert DetectParameters().wanted.keys() == set(DetectParameters().detectors)
+
+
+@pytest.mark.parametrize(
+    ("colour", "name"),
+    [
+        ("#0b0b0d", "black"), ("#f8f8f6", "white"), ("#909090", "grey"), ("#c81e1e", "red"),
+        ("#7a0c0c", "red"), ("#e8821e", "orange"), ("#f2dc3c", "yellow"), ("#3c8c32", "green"),
+        ("#1f3d1a", "green"), ("#2ab8b0", "turquoise"), ("#1c48b4", "blue"),
+        ("#8ec4f0", "blue"), ("#0c1a50", "blue"), ("#6a2a9a", "purple"), ("#f48fb6", "pink"),
+        ("#6e4424", "brown"), ("#dcc9a4", "beige"),
+    ],
+)  # fmt: skip
+def test_colours_have_the_names_that_people_use(colour: str, name: str) -> None:
+    (found,) = facts(Image.new("RGB", (64, 48), colour))["colours"]
+    assert (found["hex"], found["name"]) == (colour, name)
+
+
+def test_every_colour_comes_back_from_lab() -> None:
+    steps = np.arange(0, 256, 15).astype(np.uint8)
+    colours = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(-1, 3)
+    assert np.array_equal(from_lab(to_lab(colours)), colours)
+
+
+def test_lab_is_that_of_the_standard() -> None:
+    """Reference values of Lindbloom's calculator for sRGB and D65."""
+    found = to_lab(np.array([[255, 0, 0], [0, 0, 255], [255, 255, 255]], np.uint8))
+    expected = np.array([[53.24, 80.09, 67.20], [32.30, 79.19, -107.86], [100, 0, 0]])
+    assert np.allclose(found, expected, atol=0.05)
+
+
+def test_the_dct_hash_tells_frequencies_above_their_median() -> None:
+    """The same by the definition, with floating-point cosines."""
+    luma = scene().resize((32, 32), Image.Resampling.LANCZOS).convert("L")
+    at = np.arange(32)
+    cosines = np.cos(np.outer(np.arange(8), 2 * at + 1) * np.pi / 64)
+    low = (cosines @ np.asarray(luma, np.float64) @ cosines.T).ravel()
+    bits = "".join("1" if value > np.median(low) else "0" for value in low)
+    assert hamming(phash(luma), f"{int(bits, 2):016x}") == 0
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_near_hashes_share_a_band(seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311  # not for secrets
+    value = chance.getrandbits(64)
+    near = value
+    for bit in chance.sample(range(64), NEAR):
+        near ^= 1 << bit
+    one, other = f"{value:016x}", f"{near:016x}"
+    assert hamming(one, other) == NEAR
+    assert set(bands(one)) & set(bands(other))
+
+
+def test_bands_hold_every_bit_once() -> None:
+    assert len(bands("0" * 16)) == len(bands("f" * 16)) == NEAR + 1
+    for bit in range(64):
+        changed = set(bands(f"{1 << bit:016x}")) - set(bands("0" * 16))
+        assert len(changed) == 1, bit
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 3), (640, 1), (1, 640), (5, 2)])
 def test_tiny_pictures_have_facts(size: tuple[int, int]) -> None:
     found = facts(Image.new("RGB", size, (10, 120, 240)))
-    assert found["colours"] == [{"hex": "#0a78f0", "share": 1.0}]
+    assert found["colours"] == [{"hex": "#0a78f0", "share": 1.0, "name": "blue"}]
     assert found["perceptual_hash"]["value"] == "0" * 16
 
 
 def test_a_large_input_is_looked_at_small() -> None:
     large = scene().resize((2560, 1920))
-    small = large.resize((640, 480), Image.Resampling.LANCZOS)
-    one, other = facts(large), facts(small)
-    sharpness = one.pop("sharpness"), other.pop("sharpness")
-    assert one == other
-    assert sharpness[0]["verdict"] == sharpness[1]["verdict"]
-    variances = [found["variance_of_laplacian"] for found in sharpness]
-    assert variances[0] == pytest.approx(variances[1], rel=0.01)
+    small = facts(large.resize((640, 480), Image.Resampling.LANCZOS))
+    found = facts(large)
+    assert found["perceptual_hash"] == small["perceptual_hash"]
+    assert found["exposure"]["mean"] == pytest.approx(small["exposure"]["mean"], abs=0.002)
+    assert found["sharpness"]["variance_of_laplacian"] == pytest.approx(
+        small["sharpness"]["variance_of_laplacian"], rel=0.1
+    )
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"rendition": ""}, {"colours": 0}, {"colours": 17}, {"unknown": True}]
+    "wrong",
+    [
+        {"rendition": ""},
+        {"colours": 0},
+        {"colours": 17},
+        {"unknown": True},
+        {"detectors": ["cats"]},
+        {"detectors": ["faces", "faces"]},
+        {"min_label": 0.01},
+        {"min_face": 1.1},
+        {"review": 0},
+        {"review": 0.9, "block": 0.8},
+    ],
 )
 def test_wrong_parameters_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

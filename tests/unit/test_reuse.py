@@ -1,5 +1,8 @@
 """Another run makes again what its recipe changes, and nothing else."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import pytest
 
 from photo_pipeline.domain.photo import Photo
@@ -94,6 +97,21 @@ async def test_what_has_gone_missing_is_made_anew(world: World) -> None:
     assert _runs(world) == [1, 2, 2]
     assert tuple(after.renditions) == tuple(before.renditions)
     assert all(len(world.blobs.data[r.key]) == r.bytes for r in after.renditions)
+
+
+async def test_facts_that_lack_something_are_found_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+
+    def complete(facts: Mapping[str, object]) -> bool:
+        seen.append(facts["bytes"])
+        return False
+
+    monkeypatch.setitem(STAGES, "second", replace(STAGES["second"], complete=complete))
+    world = World()
+    before = await _done(world)
+    await _again(world, before, before.preset)
+    assert _runs(world) == [1, 2, 1]
+    assert seen == [before.stages["second"].facts["bytes"]]
 
 
 async def test_a_run_from_a_stage_leaves_the_stages_before_it_alone(world: World) -> None:

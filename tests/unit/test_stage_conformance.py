@@ -25,7 +25,7 @@ IMPURE = {
     "os", "pathlib", "pymongo", "random", "secrets", "shutil", "socket", "sqlite3", "ssl",
     "structlog", "subprocess", "tempfile", "threading", "time", "urllib",
 }  # fmt: skip
-OURS = ("photo_pipeline.domain", "photo_pipeline.errors", "photo_pipeline.imaging")
+OURS = tuple(f"photo_pipeline.{name}" for name in ("detectors", "domain", "errors", "imaging"))
 
 
 def photo() -> bytes:

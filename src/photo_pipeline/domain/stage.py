@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from photo_pipeline.domain.receipt import Receipt
 
+TIMINGS: Final = "timings_ms"
+"""Under which name facts tell what the making of them has cost."""
 ORIGINAL: Final = "original"
 """The name under which a stage reads the untouched upload."""
 
@@ -61,10 +63,20 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What a stage makes: any number of pictures, and facts (JSON values) about the photo."""
+    """What a stage makes: any number of pictures, and facts (JSON values) about the photo.
+
+    ``timings_ms`` are CPU milliseconds by the name of what was done. They differ from run to
+    run, so they are no facts, and count for nothing when outputs are compared.
+    """
 
     pictures: tuple[Picture, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    timings_ms: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+    @property
+    def recorded(self) -> Mapping[str, Any]:
+        """Return the facts as they are kept: with the timings, if there are any."""
+        return {**self.facts, TIMINGS: self.timings_ms} if self.timings_ms else self.facts
 
 
 def _nothing() -> None:
@@ -83,6 +95,10 @@ def _hide_nothing(_: Any, __: tuple[str, ...]) -> tuple[str, ...]:
     return ()
 
 
+def _always(_: Mapping[str, Any]) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage(Generic[P]):
     """A pure transform from pictures to pictures, and what the pipeline must know about it.
@@ -98,6 +114,8 @@ class Stage(Generic[P]):
     the original and the renditions that earlier stages make (its second argument), those
     that must not be served. ``check`` looks at stored renditions again: it gets the bytes that
     the stage read, the bytes that it wrote, both by name, and returns a receipt for each.
+    ``complete`` says of facts found earlier whether they are all there is to find: others are
+    made anew by another run, though its recipe is the same.
     """
 
     version: int
@@ -107,6 +125,7 @@ class Stage(Generic[P]):
     writes: Callable[[P], tuple[str, ...]] = _no_names
     warm: Callable[[], None] = _nothing
     for_photo: Callable[[P, Subject], P] = _as_in_the_preset
+    complete: Callable[[Mapping[str, Any]], bool] = _always
     withholds: Callable[[P, tuple[str, ...]], tuple[str, ...]] = _hide_nothing
     check: Callable[[Mapping[str, bytes], Mapping[str, bytes], P], Mapping[str, Receipt]] | None = (
         None

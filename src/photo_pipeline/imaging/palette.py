@@ -1,53 +1,127 @@
-"""Find the colours that stand for a picture."""
+"""Find the colours that stand for a picture, and what people call them."""
 
 from itertools import combinations
 from math import dist
 from typing import Final, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from photo_pipeline.imaging.lab import from_lab, to_lab
 from photo_pipeline.imaging.scale import fit
 
 COLOUR_SIDE: Final = 64
-"""4096 pixels: enough for shares to a percent, little enough for plain Python."""
-SAME_COLOUR: Final = 24
-"""Distance in RGB up to which two colours count as one: about what JPEG and grain make of a
+"""4096 pixels: enough for shares to a percent."""
+FINER: Final = 256
+"""Lab is kept in 256ths, as whole numbers: sums are exact, the same on every machine."""
+ROUNDS: Final = 8
+"""Of k-means: after them no share of the samples' colours moves by a percent."""
+SAME_COLOUR: Final = 10 * FINER
+"""Distance in Lab up to which two colours count as one: about what JPEG and grain make of a
 flat ground."""
+
+Points = NDArray[np.int64]
+
+NAMED: Final = (
+    ("black", "#000000 #1c1c1c #1a1420 #141a1e #1e1810"),
+    ("grey", "#3c3c3c #595959 #808080 #a6a6a6 #c0c0c0 #6b7480 #8a8580"),
+    ("white", "#ffffff #ececec #f2f0ea #e8eef2"),
+    ("brown", "#4a2c17 #6b4423 #8b5a2b #5c4033 #7a5c48 #a0693a #3a2618"),
+    ("beige", "#f5f0dc #d9c7a5 #c8b08a #e6d5b8 #b8a284"),
+    ("red", "#ff0000 #cc1a1a #8b0a0a #b22222 #e04040 #5e0a0a"),
+    ("orange", "#ff8000 #ffa500 #e2711d #f4a460 #cc5500"),
+    ("yellow", "#ffff00 #ffd700 #f5e050 #c8b400 #fff380 #e0c040"),
+    ("green", "#00ff00 #008000 #2e8b57 #6b8e23 #90ee90 #1e4d2b #556b2f #9acd32 #7d9471"),
+    ("turquoise", "#00ffff #40e0d0 #008b8b #20b2aa #a0e8e0 #0a5a5a"),
+    ("blue", "#0000ff #1e50c8 #000080 #4682b4 #87ceeb #1e90ff #14284b #0f1f5c #6f93b5 #b0d0e8"),
+    ("purple", "#800080 #8a2be2 #4b0082 #9370db #c8a2e8 #5a3070 #301848"),
+    ("pink", "#ffc0cb #ff69b4 #ff1493 #ff00ff #e08ca0 #f4a6b8 #d87093"),
+)
+"""Names that most people agree on (Berlin and Kay 1969, with beige and turquoise), each with
+samples of what goes by it; the nearest sample in Lab gives the name."""
+
+_NAMES: Final = tuple(name for name, samples in NAMED for _ in samples.split())
+_SAMPLES: Final = to_lab(
+    np.array(
+        [list(bytes.fromhex(s[1:])) for _, samples in NAMED for s in samples.split()], np.uint8
+    )
+)
+
+
+class Colour(NamedTuple):
+    """A colour of a picture: ``#rrggbb``, the share of the pixels, and its name."""
+
+    code: str
+    share: float
+    name: str
 
 
 class Cluster(NamedTuple):
-    """How many pixels are about a colour."""
+    """How many pixels are about a colour, in 256ths of Lab."""
 
-    weight: float
+    weight: int
     colour: tuple[float, ...]
 
 
-def dominant_colours(
-    image: Image.Image, visible: Image.Image | None, count: int
-) -> list[tuple[str, float]]:
-    """Return at most *count* colours of an RGB picture as ("#rrggbb", share), commonest first.
+def dominant_colours(image: Image.Image, visible: Image.Image | None, count: int) -> list[Colour]:
+    """Return at most *count* colours of an RGB picture, commonest first.
 
     *visible* is a mask of the same size (0 or 255); without it all pixels count. Shares sum up
-    to 1. Median cut (Heckbert 1982) of a 64 px version into twice the colours wanted; then the
-    pairs that cost least are put together (Ward 1963).
+    to 1. k-means (Lloyd 1982) in CIELAB over a 64 px version, with twice as many clusters as
+    wanted, from those of a median cut (Heckbert 1982); then the pairs that cost least are put
+    together (Ward 1963).
     """
+    pixels = _pixels(image, visible)
+    points = np.rint(to_lab(pixels) * FINER).astype(np.int64)
+    clusters = _merged(_clustered(points, _median_cut(pixels, 2 * count)), count)
+    clusters.sort(key=lambda cluster: -cluster.weight)
+    lab = np.array([cluster.colour for cluster in clusters]) / FINER
+    return [
+        Colour(f"#{bytes(code).hex()}", cluster.weight / len(points), name)
+        for cluster, code, name in zip(clusters, from_lab(lab), colour_names(lab), strict=True)
+    ]
+
+
+def colour_names(lab: NDArray[np.float64]) -> list[str]:
+    """Return what people would call each row of CIELAB."""
+    distances = ((lab[:, None] - _SAMPLES[None]) ** 2).sum(2)
+    return [_NAMES[i] for i in distances.argmin(1)]
+
+
+def _pixels(image: Image.Image, visible: Image.Image | None) -> NDArray[np.uint8]:
+    """Return rows of RGB of the visible pixels, of all where none is."""
     size = fit(image.size, COLOUR_SIDE)
     # NEAREST for both: no mixture of neighbours, or with the grey ground, may be invented.
-    data = image.resize(size, Image.Resampling.NEAREST).tobytes()
-    if visible is not None:
-        shown = visible.resize(size, Image.Resampling.NEAREST).tobytes()
-        data = b"".join(data[3 * i : 3 * i + 3] for i, on in enumerate(shown) if on) or data
-    row = Image.frombytes("RGB", (len(data) // 3, 1), data)
-    mapped = row.quantize(2 * count, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    palette, pixels = mapped.getpalette() or [], mapped.histogram()
-    found = [
-        Cluster(float(weight), tuple(map(float, palette[3 * i : 3 * i + 3])))
-        for i, weight in enumerate(pixels)
-        if weight
-    ]
+    pixels = np.asarray(image.resize(size, Image.Resampling.NEAREST)).reshape(-1, 3)
+    if visible is None:
+        return pixels
+    shown = np.asarray(visible.resize(size, Image.Resampling.NEAREST)).ravel() > 0
+    return pixels[shown] if shown.any() else pixels
+
+
+def _median_cut(pixels: NDArray[np.uint8], count: int) -> Points:
+    """Return where to begin, in 256ths of Lab: whole-number work, so always the same."""
+    row = Image.frombytes("RGB", (len(pixels), 1), pixels.tobytes())
+    mapped = row.quantize(count, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    palette = np.array(mapped.getpalette(), np.uint8).reshape(-1, 3)
+    used = np.flatnonzero(mapped.histogram()[: len(palette)])
+    return np.rint(to_lab(palette[used]) * FINER).astype(np.int64)
+
+
+def _clustered(points: Points, centres: Points) -> list[Cluster]:
+    for _ in range(ROUNDS):
+        nearest = ((points[:, None] - centres[None]) ** 2).sum(2).argmin(1)
+        weights = np.bincount(nearest, minlength=len(centres))
+        sums = np.zeros_like(centres)
+        np.add.at(sums, nearest, points)
+        centres = np.rint(sums[weights > 0] / weights[weights > 0, None]).astype(np.int64)
+    nearest = ((points[:, None] - centres[None]) ** 2).sum(2).argmin(1)
+    weights = np.bincount(nearest, minlength=len(centres))
     return [
-        ("#" + "".join(f"{round(channel):02x}" for channel in colour), weight / row.width)
-        for weight, colour in sorted(_merged(found, count), reverse=True)
+        Cluster(int(weight), tuple(map(float, centre)))
+        for weight, centre in zip(weights, centres, strict=True)
+        if weight
     ]
 
 

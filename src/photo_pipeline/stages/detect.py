@@ -1,18 +1,24 @@
-"""Say what can be said about the photo: colours, sharpness, exposure, perceptual hash."""
+"""Say what can be said about the photo: what is in it, colours, sharpness, exposure, hashes."""
 
 from collections.abc import Mapping
-from itertools import pairwise
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, Self
 
 from PIL import Image, ImageFilter, ImageStat
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
+from photo_pipeline.detectors.detector import Thresholds
+from photo_pipeline.detectors.registry import DETECTORS, NOT_WANTED, look, warm
 from photo_pipeline.domain.stage import Output, Parameters, Stage
 from photo_pipeline.imaging.opening import open_upright
 from photo_pipeline.imaging.palette import dominant_colours
+from photo_pipeline.imaging.perceptual import dhash, phash
+from photo_pipeline.imaging.scale import fit, shrink
 
+LOOK_SIDE: Final = 1280
+"""Longest side in pixels of what the detectors get: they look at 1024 at most, and a preset
+may name any rendition."""
 WORK_SIDE: Final = 640
-"""Longest side in pixels of what is analysed: sharpness depends on size, so it is fixed."""
+"""The same of the rest: sharpness depends on size, so it is fixed."""
 MAX_NAME: Final = 64
 """Far above any rendition's name; bounds what is stored."""
 MAX_COLOURS: Final = 16
@@ -36,41 +42,100 @@ OVER_ABOVE: Final = 0.8
 """Mean luma: middle grey is 0.46 in sRGB; two stops less is 0.23, one stop more 0.63. Snow or
 night are exposed so on purpose: the verdict is about the pixels, not about the intent."""
 
-DETECTORS: Final = ("labels", "faces", "unsafe")
-"""What needs a trained model. Until one is installed nothing is claimed, least of all "safe"."""
+MAX_DETECTORS: Final = 16
+
+DetectorName = Literal["labels", "faces", "unsafe", "objects"]
 
 
 class DetectParameters(Parameters):
-    """Which rendition is looked at, and how many colours are wanted at most."""
+    """What is looked for, in which rendition, and what counts as found.
 
-    rendition: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] = "640"
+    Larger renditions show smaller faces. ``detectors`` are those that are wanted; one whose
+    model is missing says so. Scores are 0 to 1: ``min_label`` of one of 1000 classes,
+    ``min_group`` of a group of them, ``min_face``, ``min_object``. Unsafe content is ``ok``
+    below ``review``, and ``block`` from ``block`` on. ``colours`` is the most that are told.
+    Lower bounds keep noise out of the search.
+    """
+
+    rendition: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] = "1280"
+    detectors: Annotated[tuple[DetectorName, ...], Field(max_length=MAX_DETECTORS)] = (
+        "labels",
+        "faces",
+        "unsafe",
+        "objects",
+    )
+    min_label: Annotated[float, Field(ge=0.05, le=1)] = 0.15
+    min_group: Annotated[float, Field(ge=0.1, le=1)] = 0.4
+    min_face: Annotated[float, Field(ge=0.5, le=1)] = 0.9
+    review: Annotated[float, Field(ge=0.01, le=1)] = 0.2
+    block: Annotated[float, Field(ge=0.01, le=1)] = 0.8
+    min_object: Annotated[float, Field(ge=0.1, le=1)] = 0.5
     colours: Annotated[int, Field(ge=1, le=MAX_COLOURS)] = 5
+
+    @field_validator("detectors")
+    @classmethod
+    def _once_each(cls, detectors: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(detectors)) < len(detectors):
+            msg = "detectors must differ from each other"
+            raise ValueError(msg)
+        return detectors
+
+    @model_validator(mode="after")
+    def _bands_in_order(self) -> Self:
+        if self.review > self.block:
+            msg = "review must not be above block"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def wanted(self) -> Mapping[str, Thresholds]:
+        """Return the thresholds of each detector that is wanted."""
+        every: dict[DetectorName, Thresholds] = {
+            "labels": {"label": self.min_label, "group": self.min_group},
+            "faces": {"score": self.min_face},
+            "unsafe": {"review": self.review, "block": self.block},
+            "objects": {"score": self.min_object},
+        }
+        return {name: every[name] for name in self.detectors}
 
 
 def detect(inputs: Mapping[str, bytes], parameters: DetectParameters) -> Output:
-    """Return facts: ``colours``, ``sharpness``, ``exposure``, ``perceptual_hash``, ``detectors``.
+    """Return facts about the photo; nothing is claimed that was not looked for.
 
-    All are computed from the pixels, none is guessed. Transparent pixels (alpha below one
-    half) do not count for colours and exposure; for sharpness and hash the photo lies on
-    middle grey. Raises UnreadableImageError and TooManyPixelsError.
+    From models, each only if its detector ran: ``labels`` and ``groups`` (name, score),
+    ``faces`` (box, score, landmarks), ``unsafe`` (score, band), ``objects`` (label, score,
+    box). ``detectors`` says of every detector ``status`` (``run``, ``not_run`` or ``failed``,
+    with ``reason``), ``version``, ``model_sha256`` and ``thresholds``. Boxes are left, top,
+    width and height, points x and y, in fractions of the displayed picture.
+
+    From the pixels: ``colours`` (hex, share, name), ``sharpness``, ``exposure``,
+    ``perceptual_hash`` and ``dct_hash`` (algorithm, value). Transparent pixels (alpha below
+    one half) do not count for colours and exposure; for all else the photo lies on middle grey.
+
+    A detector that fails on a photo does not fail the photo: the others' word is worth having,
+    and another try would fail alike. Raises UnreadableImageError, TooManyPixelsError and
+    MemoryError.
     """
-    image = open_upright(inputs[parameters.rendition], WORK_SIDE)
+    large = open_upright(inputs[parameters.rendition], LOOK_SIDE)
+    found = look(_on_grey(large), parameters.wanted)
+    image = shrink(large, fit(large.size, WORK_SIDE))
     visible = _visible(image)
     flat = _on_grey(image)
     luma = flat.convert("L")
     return Output(
         facts={
+            **found.facts,
             "colours": [
-                {"hex": colour, "share": round(share, 4)}
-                for colour, share in dominant_colours(flat, visible, parameters.colours)
+                {"hex": colour.code, "share": round(colour.share, 4), "name": colour.name}
+                for colour in dominant_colours(flat, visible, parameters.colours)
             ],
             "sharpness": _sharpness(luma),
             "exposure": _exposure(luma, visible),
-            "perceptual_hash": {"algorithm": "dhash64", "value": _dhash(luma)},
-            "detectors": {
-                name: {"status": "not_run", "reason": "not installed"} for name in DETECTORS
-            },
-        }
+            "perceptual_hash": {"algorithm": "dhash64", "value": dhash(luma)},
+            "dct_hash": {"algorithm": "phash64", "value": phash(luma)},
+            "detectors": found.reports,
+        },
+        timings_ms=found.timings_ms,
     )
 
 
@@ -130,21 +195,28 @@ def _exposure(luma: Image.Image, visible: Image.Image | None) -> dict[str, Any]:
     }
 
 
-def _dhash(luma: Image.Image) -> str:
-    """Return the difference hash, 64 bits as 16 hexadecimal digits.
+def _complete(facts: Mapping[str, Any]) -> bool:
+    """Return whether a detector that did not look would not look now either.
 
-    Krawetz, "Kind of like that" (2013): shrink to 9 x 8, a bit for each pixel brighter than
-    its left neighbour, by rows. The same bits as ``imagehash.dhash``; a Hamming distance up to
-    about 10 means the same picture.
+    What was not installed may be by now, an object model may have been given, and what failed
+    may be well.
     """
-    small = luma.resize((9, 8), Image.Resampling.LANCZOS).tobytes()
-    rows = [small[i : i + 9] for i in range(0, 72, 9)]
-    bits = "".join("1" if right > left else "0" for row in rows for left, right in pairwise(row))
-    return f"{int(bits, 2):016x}"
+    now = {detector.name: detector.available() for detector in DETECTORS}
+    return all(
+        report["status"] == "run" or report.get("reason") in {NOT_WANTED, now.get(name)}
+        for name, report in facts["detectors"].items()
+    )
 
 
 def _reads(parameters: DetectParameters) -> tuple[str, ...]:
     return (parameters.rendition,)
 
 
-STAGE: Final = Stage(version=1, parameters=DetectParameters, transform=detect, reads=_reads)
+STAGE: Final = Stage(
+    version=2,
+    parameters=DetectParameters,
+    transform=detect,
+    reads=_reads,
+    warm=warm,
+    complete=_complete,
+)

@@ -15,6 +15,7 @@ import struct
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from photo_pipeline.domain.origin import origin_of
@@ -22,6 +23,7 @@ from photo_pipeline.domain.receipt import Receipt
 from photo_pipeline.domain.stage import Output, Picture, Stage
 from photo_pipeline.errors import MemoryLimitError, PhotoPipelineError, UnexpectedError
 from photo_pipeline.imaging.opening import limit_pixels
+from photo_pipeline.inference.object_model import use_object_model
 from photo_pipeline.stages import load
 
 LENGTH: Final = struct.Struct("!I")
@@ -34,6 +36,8 @@ def main() -> None:
     parser.add_argument("--stage", required=True)
     parser.add_argument("--memory-bytes", type=int, required=True)
     parser.add_argument("--max-pixels", type=int, required=True)
+    parser.add_argument("--object-model", type=Path)
+    parser.add_argument("--object-labels", type=Path)
     arguments = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
         # Both may be sent to a whole process or control group; stopping is the parent's decision.
@@ -41,6 +45,7 @@ def main() -> None:
     requests, replies = _take_pipes()
     _confine(arguments.memory_bytes)
     limit_pixels(arguments.max_pixels)
+    use_object_model(arguments.object_model, arguments.object_labels)
     stage = load(arguments.stage)
     stage.warm()
     write_frame(replies, {"ready": True}, [])
@@ -112,7 +117,8 @@ def encode_output(output: Output) -> tuple[dict[str, Any], list[bytes]]:
         }
         for p in output.pictures
     ]
-    return {"pictures": pictures, "facts": output.facts}, [p.data for p in output.pictures]
+    header = {"pictures": pictures, "facts": output.facts, "timings_ms": output.timings_ms}
+    return header, [p.data for p in output.pictures]
 
 
 def decode_output(header: Mapping[str, Any], blobs: list[bytes]) -> Output:
@@ -121,7 +127,7 @@ def decode_output(header: Mapping[str, Any], blobs: list[bytes]) -> Output:
         Picture(data=data, **{**picture, "receipt": _receipt(picture["receipt"])})
         for picture, data in zip(header["pictures"], blobs, strict=True)
     )
-    return Output(pictures=pictures, facts=header["facts"])
+    return Output(pictures=pictures, facts=header["facts"], timings_ms=header["timings_ms"])
 
 
 def encode_receipts(

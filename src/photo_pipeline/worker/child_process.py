@@ -112,6 +112,7 @@ async def start_child(stage: str, settings: WorkSettings) -> Child:
     """Start a child for *stage* and return it when it has warmed up."""
     # Its own environment carries no setting: the URLs in them are credentials.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)} | ONE_THREAD
+    chosen = {"--object-model": settings.object_model, "--object-labels": settings.object_labels}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -119,6 +120,7 @@ async def start_child(stage: str, settings: WorkSettings) -> Child:
         f"--stage={stage}",
         f"--memory-bytes={settings.stage_memory_bytes}",
         f"--max-pixels={settings.max_pixels}",
+        *(f"{option}={path}" for option, path in chosen.items() if path is not None),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env=environment,

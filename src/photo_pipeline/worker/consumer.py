@@ -166,6 +166,8 @@ class StageConsumer:
         slot = photo.stages[self.name]
         if slot.recipe is None or slot.recipe != self._recipe(photo):
             return None
+        if not self.stage.complete(slot.facts):
+            return None
         for rendition in slot.renditions:
             # A worker of a version without recipes may have made these by another one.
             if f"/{slot.recipe}/" not in rendition.key:
@@ -177,7 +179,7 @@ class StageConsumer:
     async def _store(self, photo: Photo, output: Output) -> _Results:
         recipe = self._recipe(photo)
         renditions = [await self._store_one(photo, recipe, p) for p in output.pictures]
-        return _Results(recipe=recipe, renditions=tuple(renditions), facts=output.facts)
+        return _Results(recipe=recipe, renditions=tuple(renditions), facts=output.recorded)
 
     async def _store_one(self, photo: Photo, recipe: str, picture: Picture) -> Rendition:
         format_ = FORMATS[picture.format]

@@ -19,6 +19,7 @@ from photo_pipeline.errors import (
     SandboxUnavailableError,
     StageTimeoutError,
 )
+from photo_pipeline.inference.object_model import use_object_model
 from photo_pipeline.settings import WorkSettings
 from photo_pipeline.worker.child import decode_output, decode_receipts
 from photo_pipeline.worker.child_process import Child, start_child
@@ -159,6 +160,8 @@ async def _end(slot: asyncio.Task[Child]) -> None:
 @asynccontextmanager
 async def sandbox(stage: str, settings: WorkSettings) -> AsyncIterator[Sandbox]:
     """Keep ``settings.concurrency`` warm children of *stage* for as long as the block runs."""
+    # This process never looks, but says whether another look may find more.
+    use_object_model(settings.object_model, settings.object_labels)
     pool = Sandbox(stage, settings.concurrency, settings)
     try:
         await pool.ready()

@@ -1,0 +1,1 @@
+"""Trained models: found, verified, converted, opened; the only place that knows onnxruntime."""
