@@ -28,6 +28,8 @@ BAND_ROWS: Final = 2
 """Rows of SMALL that a band is high: at the top edge, in the middle and at the bottom edge,
 together a sixteenth of a 4:3 picture."""
 
+AT_ONCE: Final = 1 << 18
+"""Pixels up to which it costs less to take all of a picture than to cut parts out of it."""
 CELL_SAMPLES: Final = 4
 BAND_SAMPLES: Final = 8
 """What is finer is averaged first, by whole pixels: across a small pixel, and down a band."""
@@ -62,10 +64,24 @@ def averaged(image: Image.Image, boxes: Sequence[Box], width: int, ground: str) 
     reaches into its neighbours and over the whole height: regular patterns, of which nothing
     is to be seen at this size, leave nothing behind by which two pictures could differ.
     """
-    return np.stack([_averaged(image, box, width, ground) for box in boxes])
+    if image.width * image.height > AT_ONCE:
+        return np.stack([_reduced(image, box, width, ground) for box in boxes])
+    image.load()
+    values = np.asarray(_on(ground, image))
+    return np.stack([_averaged(values, box, width) for box in boxes])
 
 
-def _averaged(image: Image.Image, box: Box, width: int, ground: str) -> Pixels:
+def _averaged(values: NDArray[np.uint8], box: Box, width: int) -> Pixels:
+    left, top = int(box[0]), int(box[1])
+    part = values[top : math.ceil(box[3]), left : math.ceil(box[2])]
+    high, wide = part.shape[:2]
+    down = _weights(box[1] - top, box[3] - top, 1, high, 0.5)
+    across = _weights(box[0] - left, box[2] - left, width, wide, 1.0)
+    rows = down @ part.reshape(high, -1).astype(np.float32)
+    return across @ rows.reshape(wide, 3)
+
+
+def _reduced(image: Image.Image, box: Box, width: int, ground: str) -> Pixels:
     left, top = int(box[0]), int(box[1])
     right, bottom = min(image.width, math.ceil(box[2])), min(image.height, math.ceil(box[3]))
     part = _on(ground, image.crop((left, top, right, bottom)))
