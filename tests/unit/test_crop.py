@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
@@ -41,7 +42,8 @@ def drawn(seed: int) -> tuple[Image.Image, Box]:
     """A small bright thing somewhere on a rough dull ground, and where it is."""
     chance = random.Random(seed)  # noqa: S311  # it is to repeat itself
     size = chance.choice([(900, 300), (300, 900), (1000, 400)])
-    grey = Image.effect_noise((size[0] // 8, size[1] // 8), 25).resize(size)
+    noise = np.random.default_rng(seed).normal(128, 25, (size[1] // 8, size[0] // 8))
+    grey = Image.fromarray(noise.clip(0, 255).astype(np.uint8)).resize(size)
     image = Image.merge("RGB", [grey.point(lambda value: value // 2 + 60)] * 3)
     side = 90
     left, top = chance.randrange(size[0] - side), chance.randrange(size[1] - side)

@@ -79,7 +79,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", [AWAY, NACK, ChannelInvalidStateError(), ConnectionResetError(), TimeoutError()]
+    "trouble",
+    [
+        *(AWAY, NACK, ChannelInvalidStateError(), ConnectionResetError(), TimeoutError()),
+        Exception(),  # what aiormq gives where a channel ended without a reason
+    ],
 )
 async def test_a_message_is_sent_again_until_it_is_confirmed(trouble: BaseException) -> None:
     broker = Broker(deque([trouble, trouble, trouble]))

@@ -48,6 +48,12 @@ def translated() -> Iterator[None]:
         if task is not None and task.cancelling():
             raise
         raise BrokerUnavailableError("the connection was dropped") from None
+    except Exception as error:
+        # What waits on a channel that ends without a reason, as when a node is killed, aiormq
+        # rejects by a bare Exception.
+        if type(error) is not Exception:
+            raise
+        raise BrokerUnavailableError("the channel was closed") from error
 
 
 async def connect(url: str, timeout_s: float) -> AbstractConnection:
@@ -159,13 +165,14 @@ class Link:
         self._quietly = False
         reason = ""
         try:
-            async with asyncio.timeout(SET_UP_TIMEOUT_S):
-                self._channel = await self._on_up(self, connection)
+            with translated():
+                async with asyncio.timeout(SET_UP_TIMEOUT_S):
+                    self._channel = await self._on_up(self, connection)
             self._connection = connection
             self._up.set()
             log.debug("broker.connected", connection=self._name)
             reason = await self._until_something_ends(connection, self._channel)
-        except AMQP_ERRORS as error:
+        except (BrokerUnavailableError, *AMQP_ERRORS) as error:
             self._log_failure("broker.set_up_failed", error, 1)
             return False
         finally:

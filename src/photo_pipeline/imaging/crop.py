@@ -13,7 +13,7 @@ WHOLE: Final[Region] = (0.0, 0.0, 1.0, 1.0)
 
 STEPS: Final = 200
 """Positions that are compared: half a percent of what there is to choose from each."""
-NEARLY: Final = 0.995
+NEARLY: Final = 0.999
 """Of the best position's interest: of those that come so near, the one next to the centre."""
 
 

@@ -12,7 +12,7 @@ SIDE: Final = 64
 """Longest side in pixels of what is measured: a subject is a matter of shapes, not of detail."""
 BLUR_PX: Final = 1.5  # at that size: single pixels are grain
 SPECTRUM_PX: Final = 3  # neighbours over which the spectrum is averaged, as in the paper
-CENTRE_WEIGHT: Final = 0.5
+CENTRE_WEIGHT: Final = 0.4
 """How much less the edge counts than the centre: photographers put the subject there more often
 than not (Judd et al., "Learning to predict where humans look", ICCV 2009)."""
 
@@ -36,7 +36,8 @@ def saliency(image: Image.Image) -> Map:
         small = ground
     blurred = np.asarray(small.filter(ImageFilter.GaussianBlur(BLUR_PX)), np.float64)
     found = _scaled(_unusual_colour(blurred)) + _scaled(_unusual_structure(blurred.mean(axis=2)))
-    found = found * shown * _towards_centre(*found.shape)
+    # Squared: one thing that stands out counts for more than much that does a little.
+    found = (found * shown * _towards_centre(*found.shape)) ** 2
     total = found.sum()
     return found / total if total > 0 else np.full(found.shape, 1 / found.size)
 
