@@ -22,10 +22,13 @@ TINY_PIXEL: Final = 8
 OVERSAMPLING: Final = 2
 """How many decoded pixels a small one takes on each side: more would be decoded for nothing."""
 BANDS: Final = 3
+"""At the top edge, in the middle and at the bottom edge."""
+FEW_ROWS: Final = 32
+"""Small rows above which the top edge is left out: what happens to a picture from some row on is
+at the bottom as well, and the means are of enough pixels."""
 BAND_ROWS: Final = 1.5
-"""Rows of SMALL that a band is high: at the top edge, in the middle and at the bottom edge,
-together a twentieth of a 4:3 picture. With one row or two, drawn lines of some pixels
-came through as differences."""
+"""Small rows that a band is high: two are a thirtieth of a 4:3 picture. With one row or two,
+drawn lines of some pixels came through as differences."""
 SAMPLES: Final = 4
 """Of which a small pixel's mean is made, on each side."""
 _EDGES: Final = np.linspace(-1, 1, 2 * SAMPLES + 1)
@@ -54,6 +57,8 @@ def band_spans(height: float, small: int) -> list[tuple[float, float]]:
     high = min(height, height * BAND_ROWS / small)
     count = min(BANDS, small)
     tops = [(height - high) * n / max(1, count - 1) for n in range(count)]
+    if small > FEW_ROWS:
+        tops = tops[1:]
     return [(top, top + high) for top in tops]
 
 
