@@ -2,11 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from photo_pipeline.imaging.difference import Pixels
@@ -24,15 +22,21 @@ TINY_PIXEL: Final = 8
 OVERSAMPLING: Final = 2
 """How many decoded pixels a small one takes on each side: more would be decoded for nothing."""
 BANDS: Final = 3
-BAND_ROWS: Final = 2
-"""Rows of SMALL that a band is high: at the top edge, in the middle and at the bottom edge,
-together a sixteenth of a 4:3 picture."""
-
-AT_ONCE: Final = 1 << 18
-"""Pixels up to which it costs less to take all of a picture than to cut parts out of it."""
-CELL_SAMPLES: Final = 4
-BAND_SAMPLES: Final = 8
-"""What is finer is averaged first, by whole pixels: across a small pixel, and down a band."""
+"""At the top edge, in the middle and at the bottom edge."""
+FEW_ROWS: Final = 32
+"""Small rows above which the top edge is left out: what happens to a picture from some row on is
+at the bottom as well, and the means are of enough pixels."""
+BAND_ROWS: Final = 1.5
+"""Small rows that a band is high: two are a thirtieth of a 4:3 picture. With one row or two,
+drawn lines of some pixels came through as differences."""
+SAMPLES: Final = 4
+"""Of which a small pixel's mean is made, on each side."""
+_EDGES: Final = np.linspace(-1, 1, 2 * SAMPLES + 1)
+HANN: Final = (
+    (np.diff(_EDGES + np.sin(np.pi * _EDGES) / np.pi) / 2).reshape(2, SAMPLES).astype(np.float32)
+)
+"""Weights of the samples left and right of a small pixel's middle: they reach into its
+neighbours. The same for all sizes: to make them for each would cost more than to use them."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""
@@ -50,63 +54,38 @@ def small_size(size: tuple[int, int], original: tuple[float, float]) -> tuple[in
 
 def band_spans(height: float, small: int) -> list[tuple[float, float]]:
     """Return first and last row of each band of a picture *height* pixels high."""
-    rows = min(BAND_ROWS, small)
-    count = min(BANDS, -(-small // rows))
-    free = height * (small - rows) / small
-    tops = [free * n / max(1, count - 1) for n in range(count)]
-    return [(top, top + height * rows / small) for top in tops]
+    high = min(height, height * BAND_ROWS / small)
+    count = min(BANDS, small)
+    tops = [(height - high) * n / max(1, count - 1) for n in range(count)]
+    if small > FEW_ROWS:
+        tops = tops[1:]
+    return [(top, top + high) for top in tops]
 
 
 def averaged(image: Image.Image, boxes: Sequence[Box], width: int, ground: str) -> Pixels:
     """Return each of *boxes* of a picture, on *ground* where it is transparent, as a row.
 
-    Every one of the *width* small pixels of a row is a mean, weighted by a Hann window that
-    reaches into its neighbours and over the whole height: regular patterns, of which nothing
-    is to be seen at this size, leave nothing behind by which two pictures could differ.
+    Every one of the *width* small pixels of a row is a mean, weighted by a Hann window: regular
+    patterns, of which nothing is to be seen at this size, leave next to nothing behind by which
+    two pictures could differ.
     """
-    if image.width * image.height > AT_ONCE:
-        return np.stack([_reduced(image, box, width, ground) for box in boxes])
     image.load()
-    values = np.asarray(_on(ground, image))
-    return np.stack([_averaged(values, box, width) for box in boxes])
+    sampled = b"".join(_sampled(image, box, SAMPLES * width, ground) for box in boxes)
+    samples = np.frombuffer(sampled, np.uint8).reshape(len(boxes), SAMPLES * width, 3)
+    edge = SAMPLES // 2
+    samples = np.concatenate((samples[:, :edge], samples, samples[:, -edge:]), axis=1)
+    halves = HANN @ samples.reshape(len(boxes), width + 1, SAMPLES, 3)
+    return halves[:, :-1, 0] + halves[:, 1:, 1]
 
 
-def _averaged(values: NDArray[np.uint8], box: Box, width: int) -> Pixels:
-    left, top = int(box[0]), int(box[1])
-    part = values[top : math.ceil(box[3]), left : math.ceil(box[2])]
-    high, wide = part.shape[:2]
-    down = _weights(box[1] - top, box[3] - top, 1, high, 0.5)
-    across = _weights(box[0] - left, box[2] - left, width, wide, 1.0)
-    rows = down @ part.reshape(high, -1).astype(np.float32)
-    return across @ rows.reshape(wide, 3)
-
-
-def _reduced(image: Image.Image, box: Box, width: int, ground: str) -> Pixels:
+def _sampled(image: Image.Image, box: Box, count: int, ground: str) -> bytes:
+    """Return *count* means of the whole height of a box, as RGB."""
     left, top = int(box[0]), int(box[1])
     right, bottom = min(image.width, math.ceil(box[2])), min(image.height, math.ceil(box[3]))
+    # Cut out first: what is averaged would reach over the edges of a box.
     part = _on(ground, image.crop((left, top, right, bottom)))
-    wide, high = box[2] - box[0], box[3] - box[1]
-    factors = max(1, int(wide / width / CELL_SAMPLES)), max(1, int(high / BAND_SAMPLES))
-    if factors != (1, 1):
-        part = part.reduce(factors)
-    start, first = (box[0] - left) / factors[0], (box[1] - top) / factors[1]
-    down = _weights(first, first + high / factors[1], 1, part.height, 0.5)
-    across = _weights(start, start + wide / factors[0], width, part.width, 1.0)
-    values = np.asarray(part).reshape(part.height, -1).astype(np.float32)
-    return across @ (down @ values).reshape(part.width, 3)
-
-
-@lru_cache(maxsize=32)
-def _weights(start: float, end: float, cells: int, count: int, reach: float) -> NDArray[np.float32]:
-    """Return, for each of *cells* from *start* to *end*, the weight of each of *count* pixels.
-
-    *reach* is how far to each side of its middle a cell looks, in cells.
-    """
-    cell = (end - start) / cells
-    middles = start + cell * (np.arange(cells)[:, None] + 0.5)
-    edges = np.clip((np.arange(count + 1) - middles) / (cell * reach), -1, 1)
-    weights = np.diff(edges + np.sin(np.pi * edges) / np.pi)  # the integral over each pixel
-    return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
+    inside = box[0] - left, box[1] - top, min(box[2], right) - left, min(box[3], bottom) - top
+    return part.resize((count, 1), Image.Resampling.BOX, inside).tobytes()
 
 
 def _on(ground: str, image: Image.Image) -> Image.Image:

@@ -1,7 +1,7 @@
 """The fidelity receipt: does an encoded rendition look like its photo?
 
-Both are shrunk to a small size, of which some bands of rows are compared, from the top edge to
-the bottom edge: this is a check for the faults that happen to whole pictures (inverted, turned,
+Both are shrunk to a small size, of which some bands of rows are compared, down to the
+bottom edge: this is a check for the faults that happen to whole pictures (inverted, turned,
 mirrored, in wrong colours, grey from some row on, black where it was transparent), at some
 percent of what making the renditions costs. A JPEG with restart markers is decoded only where
 the bands are; every other format is decoded whole.
