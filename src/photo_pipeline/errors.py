@@ -16,6 +16,7 @@
       + PrivacyViolationError      a rendition carries what must not be published
       + FidelityViolationError     a rendition does not look like its photo
     + TrialUnansweredError         no worker has tried a dead letter in time
+    + BlurUnavailableError         faces must be blurred, and none can be looked for
   x PermanentError             the same message can never succeed
     + MalformedMessageError        not a work message
     + UnknownPhotoError            no such photo
@@ -175,6 +176,15 @@ class TrialUnansweredError(RetryableError):
     code = "trial_unanswered"
 
 
+class BlurUnavailableError(RetryableError):
+    """Faces must be blurred, and nothing can look for them: nothing is published.
+
+    Another worker may have the model, or this one after the operator's help.
+    """
+
+    code = "blur_unavailable"
+
+
 class UnexpectedError(RetryableError):
     """An error that nobody foresaw."""
 
@@ -233,7 +243,7 @@ class NotFinishedError(PermanentError):
 
 
 class WithheldError(PermanentError):
-    """The photo's preset does not let this picture be served: only marked ones are."""
+    """The photo's preset does not let this picture be served: only those that are marked, or blurred."""
 
     code = "withheld"
     http_status = 403

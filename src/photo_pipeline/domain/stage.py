@@ -12,6 +12,8 @@ TIMINGS: Final = "timings_ms"
 """Under which name facts tell what the making of them has cost."""
 ORIGINAL: Final = "original"
 """The name under which a stage reads the untouched upload."""
+PLACEHOLDER: Final = "placeholder"
+"""The fact under which a stage gives the tiny picture that stands in for the photo."""
 
 
 class Parameters(BaseModel):

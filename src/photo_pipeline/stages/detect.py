@@ -27,21 +27,6 @@ OPAQUE: Final = 128
 """Alpha from which a pixel counts as visible."""
 GREY: Final = (128, 128, 128)
 
-LAPLACIAN: Final = (0, 1, 0, 1, -4, 1, 0, 1, 0)
-BLURRED_BELOW: Final = 12.0
-SOFT_BELOW: Final = 50.0
-"""Variances at 640 px, set by 40 wallpaper photographs: of the sharp ones 85 % lie above 50; of
-the same blurred by a Gaussian of 1 px 80 % lie below 50, of 2 px 97 % below 12. Pictures
-without detail, such as sky or fog, cannot be told from blurred ones."""
-
-CLIPPED_SHADOW: Final = 2
-CLIPPED_HIGHLIGHT: Final = 253
-"""Luma of 255: JPEG moves a clipped pixel by one or two."""
-UNDER_BELOW: Final = 0.2
-OVER_ABOVE: Final = 0.8
-"""Mean luma: middle grey is 0.46 in sRGB; two stops less is 0.23, one stop more 0.63. Snow or
-night are exposed so on purpose: the verdict is about the pixels, not about the intent."""
-
 MAX_DETECTORS: Final = 16
 
 DetectorName = Literal["labels", "faces", "unsafe", "objects"]
@@ -129,8 +114,8 @@ def detect(inputs: Mapping[str, bytes], parameters: DetectParameters) -> Output:
                 {"hex": colour.code, "share": round(colour.share, 4), "name": colour.name}
                 for colour in dominant_colours(flat, visible, parameters.colours)
             ],
-            "sharpness": _sharpness(luma),
-            "exposure": _exposure(luma, visible),
+            "sharpness": sharpness(luma),
+            "exposure": exposure(luma, visible),
             "perceptual_hash": {"algorithm": "dhash64", "value": dhash(luma)},
             "dct_hash": {"algorithm": "phash64", "value": phash(luma)},
             "detectors": found.reports,
@@ -153,46 +138,6 @@ def _on_grey(image: Image.Image) -> Image.Image:
     flat = Image.new("RGB", image.size, GREY)
     flat.paste(image, mask=image)
     return flat
-
-
-def _sharpness(luma: Image.Image) -> dict[str, Any]:
-    """Return the variance of the Laplacian and a verdict: sharp, soft or blurred.
-
-    Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy" (ICPR 2000), with the
-    four-neighbour kernel, over all pixels but the border. Pillow clips negative results, so
-    they are taken from the negated kernel; beyond +-255 both saturate, where sharp is certain.
-    """
-    if min(luma.size) < 3:  # noqa: PLR2004  # no pixel has all neighbours
-        return {"variance_of_laplacian": 0.0, "verdict": "blurred"}
-    inner = (1, 1, luma.width - 1, luma.height - 1)
-    sides = [
-        ImageStat.Stat(luma.filter(ImageFilter.Kernel((3, 3), kernel, scale=1)).crop(inner))
-        for kernel in (LAPLACIAN, tuple(-weight for weight in LAPLACIAN))
-    ]
-    count = sides[0].count[0]
-    mean = (sides[0].sum[0] - sides[1].sum[0]) / count
-    variance = (sides[0].sum2[0] + sides[1].sum2[0]) / count - mean**2
-    verdict = "sharp" if variance >= SOFT_BELOW else "soft"
-    if variance < BLURRED_BELOW:
-        verdict = "blurred"
-    return {"variance_of_laplacian": round(variance, 2), "verdict": verdict}
-
-
-def _exposure(luma: Image.Image, visible: Image.Image | None) -> dict[str, Any]:
-    """Return mean luma (0 to 1), the shares of clipped pixels and a verdict.
-
-    Luma is Rec. ITU-R BT.601 on sRGB values, as Pillow converts to L.
-    """
-    histogram = luma.histogram(visible)
-    count = sum(histogram)
-    mean = sum(value * pixels for value, pixels in enumerate(histogram)) / (255 * count)
-    verdict = "under" if mean < UNDER_BELOW else "over" if mean > OVER_ABOVE else "normal"
-    return {
-        "mean": round(mean, 4),
-        "clipped_shadows": round(sum(histogram[: CLIPPED_SHADOW + 1]) / count, 4),
-        "clipped_highlights": round(sum(histogram[CLIPPED_HIGHLIGHT:]) / count, 4),
-        "verdict": verdict,
-    }
 
 
 def _complete(facts: Mapping[str, Any]) -> bool:
