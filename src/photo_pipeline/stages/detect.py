@@ -1,18 +1,28 @@
 """Say what can be said about the photo: what is in it, colours, sharpness, exposure, hashes."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
-from PIL import Image, ImageFilter, ImageStat
+from PIL import Image
 from pydantic import Field, field_validator, model_validator
 
 from photo_pipeline.detectors.detector import Thresholds
+from photo_pipeline.detectors.hiding import faces_to_hide
 from photo_pipeline.detectors.registry import DETECTORS, NOT_WANTED, look, warm
-from photo_pipeline.domain.stage import Output, Parameters, Stage
+from photo_pipeline.domain.encoding import Encoding
+from photo_pipeline.domain.receipt import Receipt
+from photo_pipeline.domain.stage import ORIGINAL, PLACEHOLDER, Output, Parameters, Picture, Stage
+from photo_pipeline.imaging.blur import hide
+from photo_pipeline.imaging.encode import encode, like
+from photo_pipeline.imaging.exposure import exposure
+from photo_pipeline.imaging.fidelity import Made, Reference
+from photo_pipeline.imaging.metadata import read_metadata
 from photo_pipeline.imaging.opening import open_upright
 from photo_pipeline.imaging.palette import dominant_colours
 from photo_pipeline.imaging.perceptual import dhash, phash
+from photo_pipeline.imaging.receipts import Claim, certified, receipts
 from photo_pipeline.imaging.scale import fit, shrink
+from photo_pipeline.imaging.sharpness import sharpness
 
 LOOK_SIDE: Final = 1280
 """Longest side in pixels of what the detectors get: they look at 1024 at most, and a preset
@@ -28,7 +38,10 @@ OPAQUE: Final = 128
 GREY: Final = (128, 128, 128)
 
 MAX_DETECTORS: Final = 16
+MAX_RENDITIONS: Final = 16
+"""As many as ``resize`` makes."""
 
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 DetectorName = Literal["labels", "faces", "unsafe", "objects"]
 
 
@@ -40,9 +53,14 @@ class DetectParameters(Parameters):
     ``min_group`` of a group of them, ``min_face``, ``min_object``. Unsafe content is ``ok``
     below ``review``, and ``block`` from ``block`` on. ``colours`` is the most that are told.
     Lower bounds keep noise out of the search.
+
+    ``blur_faces`` names renditions of which a copy with blurred faces is made; with any, nothing
+    else of the photo is served. Each is looked at by itself, closely, and whatever scores
+    ``blur_score`` counts as a face: a blurred stone costs less than a face that is seen.
+    ``blur_encoding`` with the format ``auto`` keeps that of the rendition.
     """
 
-    rendition: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] = "1280"
+    rendition: Name = "1280"
     detectors: Annotated[tuple[DetectorName, ...], Field(max_length=MAX_DETECTORS)] = (
         "labels",
         "faces",
@@ -56,20 +74,32 @@ class DetectParameters(Parameters):
     block: Annotated[float, Field(ge=0.01, le=1)] = 0.8
     min_object: Annotated[float, Field(ge=0.1, le=1)] = 0.5
     colours: Annotated[int, Field(ge=1, le=MAX_COLOURS)] = 5
+    blur_faces: Annotated[tuple[Name, ...], Field(max_length=MAX_RENDITIONS)] = ()
+    blur_score: Annotated[float, Field(ge=0.3, le=1)] = 0.6
+    blur_encoding: Encoding = Encoding()
 
-    @field_validator("detectors")
+    @field_validator("detectors", "blur_faces")
     @classmethod
-    def _once_each(cls, detectors: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(detectors)) < len(detectors):
-            msg = "detectors must differ from each other"
-            raise ValueError(msg)
-        return detectors
+    def _once_each(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("names must differ from each other")
+        return names
 
     @model_validator(mode="after")
     def _bands_in_order(self) -> Self:
         if self.review > self.block:
             msg = "review must not be above block"
             raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _blurs_what_it_finds(self) -> Self:
+        if ORIGINAL in self.blur_faces:
+            raise ValueError(f"blur_faces is for renditions, not for the {ORIGINAL}")
+        if self.blur_faces and "faces" not in self.detectors:
+            raise ValueError("blur_faces takes faces among the detectors")
+        if self.blur_faces and self.blur_score > self.min_face:
+            raise ValueError("blur_score must not be above min_face")
         return self
 
     @property
@@ -97,9 +127,14 @@ def detect(inputs: Mapping[str, bytes], parameters: DetectParameters) -> Output:
     ``perceptual_hash`` and ``dct_hash`` (algorithm, value). Transparent pixels (alpha below
     one half) do not count for colours and exposure; for all else the photo lies on middle grey.
 
+    The pictures are those of ``blur_faces``, named ``<rendition>-blurred``, of the same size and
+    with the same metadata, each with its receipt; of an animation the first frame, for a face
+    that was missed in one of hundreds would be seen. ``blurred`` tells how many faces each hides.
+
     A detector that fails on a photo does not fail the photo: the others' word is worth having,
-    and another try would fail alike. Raises UnreadableImageError, TooManyPixelsError and
-    MemoryError.
+    and another try would fail alike. Only where faces must be blurred BlurUnavailableError is
+    raised then; nothing is published. Raises also UnreadableImageError, TooManyPixelsError,
+    MemoryError and the errors of ``certified``.
     """
     large = open_upright(inputs[parameters.rendition], LOOK_SIDE)
     found = look(_on_grey(large), parameters.wanted)
@@ -107,7 +142,9 @@ def detect(inputs: Mapping[str, bytes], parameters: DetectParameters) -> Output:
     visible = _visible(image)
     flat = _on_grey(image)
     luma = flat.convert("L")
+    hidden = {name: _hidden(inputs[name], parameters) for name in parameters.blur_faces}
     return Output(
+        pictures=_published(inputs, hidden, parameters),
         facts={
             **found.facts,
             "colours": [
@@ -119,9 +156,57 @@ def detect(inputs: Mapping[str, bytes], parameters: DetectParameters) -> Output:
             "perceptual_hash": {"algorithm": "dhash64", "value": dhash(luma)},
             "dct_hash": {"algorithm": "phash64", "value": phash(luma)},
             "detectors": found.reports,
+            **({"blurred": {name: one.faces for name, one in hidden.items()}} if hidden else {}),
         },
-        timings_ms=found.timings_ms,
+        timings_ms={**found.timings_ms, **{_written(n): one.ms for n, one in hidden.items()}},
     )
+
+
+def check(
+    inputs: Mapping[str, bytes], outputs: Mapping[str, bytes], parameters: DetectParameters
+) -> dict[str, Receipt]:
+    """Return the receipts of stored renditions: each against its input, blurred anew."""
+    claims = {}
+    for name in parameters.blur_faces:
+        if (data := outputs.get(_written(name))) is not None:
+            shown = _hidden(inputs[name], parameters).image
+            claims[_written(name)] = _claim(data, inputs[name], shown, parameters)
+    return receipts(claims)
+
+
+class Hidden(NamedTuple):
+    """A picture that shows no face, how many it hides, and the CPU milliseconds of it."""
+
+    image: Image.Image
+    faces: int
+    ms: float
+
+
+def _hidden(data: bytes, parameters: DetectParameters) -> Hidden:
+    image = open_upright(data)
+    found = faces_to_hide(_on_grey(image), parameters.blur_score)
+    hide(image, found.faces)
+    return Hidden(image, len(found.faces), found.cost_ms)
+
+
+def _published(
+    inputs: Mapping[str, bytes], hidden: Mapping[str, Hidden], parameters: DetectParameters
+) -> tuple[Picture, ...]:
+    pictures, claims = [], {}
+    for name, one in hidden.items():
+        encoding = like(inputs[name], parameters.blur_encoding)
+        fields = read_metadata(inputs[name]).fields
+        picture = encode(_written(name), one.image, encoding, fields)
+        pictures.append(picture)
+        claims[picture.name] = _claim(picture.data, inputs[name], one.image, parameters)
+    return certified(pictures, claims)
+
+
+def _claim(data: bytes, source: bytes, shown: Image.Image, parameters: DetectParameters) -> Claim:
+    """Return what the rendition *data* should be: as *shown*, with all that *source* says."""
+    metadata = read_metadata(source)
+    made = Made(data, Reference(shown), background=parameters.blur_encoding.background)
+    return Claim(made, metadata, metadata.fields)
 
 
 def _visible(image: Image.Image) -> Image.Image | None:
@@ -154,14 +239,30 @@ def _complete(facts: Mapping[str, Any]) -> bool:
 
 
 def _reads(parameters: DetectParameters) -> tuple[str, ...]:
-    return (parameters.rendition,)
+    return tuple(dict.fromkeys((parameters.rendition, *parameters.blur_faces)))
+
+
+def _written(name: str) -> str:
+    return f"{name}-blurred"
+
+
+def _writes(parameters: DetectParameters) -> tuple[str, ...]:
+    return tuple(map(_written, parameters.blur_faces))
+
+
+def _withholds(parameters: DetectParameters, earlier: tuple[str, ...]) -> tuple[str, ...]:
+    # The placeholder too: of a face that fills the photo it has more cells than a blurred one.
+    return (*earlier, PLACEHOLDER) if parameters.blur_faces else ()
 
 
 STAGE: Final = Stage(
-    version=2,
+    version=3,
     parameters=DetectParameters,
     transform=detect,
     reads=_reads,
+    writes=_writes,
+    withholds=_withholds,
+    check=check,
     warm=warm,
     complete=_complete,
 )

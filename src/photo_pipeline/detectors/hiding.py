@@ -1,0 +1,40 @@
+"""Find the faces that must not be shown: a miss is worse here than a false alarm."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from PIL import Image
+
+from photo_pipeline.detectors.faces import CLOSE, CLOSELY
+from photo_pipeline.detectors.registry import look
+from photo_pipeline.domain.stage import Box
+from photo_pipeline.errors import BlurUnavailableError
+from photo_pipeline.imaging.scale import larger
+
+ENLARGED_TO: Final = 1024
+"""Longest side in pixels: in a thumbnail of 320, faces from 8 pixels on are found then."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToHide:
+    """Boxes of faces in fractions of the picture, and the CPU milliseconds of finding them."""
+
+    faces: tuple[Box, ...]
+    cost_ms: float
+
+
+def faces_to_hide(picture: Image.Image, score: float) -> ToHide:
+    """Return every face in an upright RGB picture from *score* on.
+
+    Faces from 24 pixels on are found, of pictures of up to 2048; of larger ones those from 1.2 %
+    of the longest side on. Raises BlurUnavailableError if nothing could look, or there are more
+    faces than are looked for; MemoryError.
+    """
+    found = look(larger(picture, ENLARGED_TO), {CLOSELY.name: {"score": score}}, (CLOSELY,))
+    report = found.reports[CLOSELY.name]
+    if report["status"] != "run":
+        raise BlurUnavailableError(f"no face can be looked for: {report['reason']}")
+    faces = tuple(tuple(face["box"]) for face in found.facts["faces"])
+    if len(faces) >= CLOSE.faces:
+        raise BlurUnavailableError(f"there are {len(faces)} faces or more")
+    return ToHide(faces, found.timings_ms[CLOSELY.name])
