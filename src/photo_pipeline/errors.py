@@ -243,7 +243,7 @@ class NotFinishedError(PermanentError):
 
 
 class WithheldError(PermanentError):
-    """The photo's preset does not let this picture be served: only those that are marked, or blurred."""
+    """The photo's preset lets only its marked, or blurred, pictures be served."""
 
     code = "withheld"
     http_status = 403

@@ -17,6 +17,7 @@ from photo_pipeline.imaging.encode import encode, like
 from photo_pipeline.imaging.exposure import exposure
 from photo_pipeline.imaging.fidelity import Made, Reference
 from photo_pipeline.imaging.metadata import read_metadata
+from photo_pipeline.imaging.modes import on_grey, visible_mask
 from photo_pipeline.imaging.opening import open_upright
 from photo_pipeline.imaging.palette import dominant_colours
 from photo_pipeline.imaging.perceptual import dhash, phash
@@ -33,10 +34,6 @@ MAX_NAME: Final = 64
 """Far above any rendition's name; bounds what is stored."""
 MAX_COLOURS: Final = 16
 """A palette for a page has a handful; above, median cut splits noise."""
-OPAQUE: Final = 128
-"""Alpha from which a pixel counts as visible."""
-GREY: Final = (128, 128, 128)
-
 MAX_DETECTORS: Final = 16
 MAX_RENDITIONS: Final = 16
 """As many as ``resize`` makes."""
@@ -137,10 +134,10 @@ def detect(inputs: Mapping[str, bytes], parameters: DetectParameters) -> Output:
     MemoryError and the errors of ``certified``.
     """
     large = open_upright(inputs[parameters.rendition], LOOK_SIDE)
-    found = look(_on_grey(large), parameters.wanted)
+    found = look(on_grey(large), parameters.wanted)
     image = shrink(large, fit(large.size, WORK_SIDE))
-    visible = _visible(image)
-    flat = _on_grey(image)
+    visible = visible_mask(image)
+    flat = on_grey(image)
     luma = flat.convert("L")
     hidden = {name: _hidden(inputs[name], parameters) for name in parameters.blur_faces}
     return Output(
@@ -184,7 +181,7 @@ class Hidden(NamedTuple):
 
 def _hidden(data: bytes, parameters: DetectParameters) -> Hidden:
     image = open_upright(data)
-    found = faces_to_hide(_on_grey(image), parameters.blur_score)
+    found = faces_to_hide(on_grey(image), parameters.blur_score)
     hide(image, found.faces)
     return Hidden(image, len(found.faces), found.cost_ms)
 
@@ -207,22 +204,6 @@ def _claim(data: bytes, source: bytes, shown: Image.Image, parameters: DetectPar
     metadata = read_metadata(source)
     made = Made(data, Reference(shown), background=parameters.blur_encoding.background)
     return Claim(made, metadata, metadata.fields)
-
-
-def _visible(image: Image.Image) -> Image.Image | None:
-    """Return a mask (0 or 255) of the visible pixels; None if all are, or not one is."""
-    if image.mode != "RGBA":
-        return None
-    mask = image.getchannel("A").point(lambda alpha: 255 if alpha >= OPAQUE else 0)
-    return mask if mask.getextrema() == (0, 255) else None
-
-
-def _on_grey(image: Image.Image) -> Image.Image:
-    if image.mode != "RGBA":
-        return image
-    flat = Image.new("RGB", image.size, GREY)
-    flat.paste(image, mask=image)
-    return flat
 
 
 def _complete(facts: Mapping[str, Any]) -> bool:
