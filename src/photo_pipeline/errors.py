@@ -15,8 +15,8 @@
     + UnexpectedError              anything nobody foresaw: the attempts bound it
       + PrivacyViolationError      a rendition carries what must not be published
       + FidelityViolationError     a rendition does not look like its photo
+      + BlurUnavailableError       faces must be blurred, and none can be looked for
     + TrialUnansweredError         no worker has tried a dead letter in time
-    + BlurUnavailableError         faces must be blurred, and none can be looked for
   x PermanentError             the same message can never succeed
     + MalformedMessageError        not a work message
     + UnknownPhotoError            no such photo
@@ -176,15 +176,6 @@ class TrialUnansweredError(RetryableError):
     code = "trial_unanswered"
 
 
-class BlurUnavailableError(RetryableError):
-    """Faces must be blurred, and nothing can look for them: nothing is published.
-
-    Another worker may have the model, or this one after the operator's help.
-    """
-
-    code = "blur_unavailable"
-
-
 class UnexpectedError(RetryableError):
     """An error that nobody foresaw."""
 
@@ -202,6 +193,15 @@ class FidelityViolationError(UnexpectedError):
     """A rendition was found to differ too much from its photo."""
 
     code = "fidelity_violation"
+
+
+class BlurUnavailableError(UnexpectedError):
+    """Faces must be blurred, and nothing can look for them: nothing is published.
+
+    Another worker may have the model, or this one after the operator's help.
+    """
+
+    code = "blur_unavailable"
 
 
 class PermanentError(PhotoPipelineError):

@@ -13,8 +13,8 @@ from photo_pipeline.imaging.scale import larger
 
 ENLARGED_TO: Final = 1024
 """Longest side in pixels: in a thumbnail of 320, faces from some 8 pixels on are found then, else
-from 12. Who is known is known by 7 x 10 pixels: Sinha, Balas, Ostrovsky and Russell, "Face
-recognition by humans: nineteen results all computer vision researchers should know about" (2006)."""
+from 12. People are known by 7 x 10 pixels to those who know them: Sinha, Balas, Ostrovsky and
+Russell, "Face recognition by humans: nineteen results" (2006)."""
 
 
 @dataclass(frozen=True, slots=True)
