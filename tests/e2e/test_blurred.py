@@ -68,7 +68,7 @@ async def test_without_the_model_nothing_is_served(
     photo_id = await fleet.upload(api, SAMPLES / "astronaut.jpg", preset="street")
 
     async def failed() -> bool:
-        return (await fleet.status(api, photo_id))["status"] == "failed"
+        return bool((await fleet.status(api, photo_id))["status"] == "failed")
 
     await until(failed)
     document = await fleet.status(api, photo_id)
