@@ -65,6 +65,9 @@ async def test_without_the_model_nothing_is_served(
         "PHOTO_RETRY_DELAYS_S": "0.1",
     }
     api = await fleet.start_api("api,workers", environment=environment)
+    told = [line for line in api.log.read_text().splitlines() if "stage.incomplete" in line]
+    assert len(told) == 1
+    assert "pip install 'photo-pipeline[detect]'" in told[0]
     photo_id = await fleet.upload(api, SAMPLES / "astronaut.jpg", preset="street")
 
     async def failed() -> bool:

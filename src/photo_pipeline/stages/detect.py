@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from photo_pipeline.detectors.detector import Thresholds
 from photo_pipeline.detectors.hiding import faces_to_hide
-from photo_pipeline.detectors.registry import DETECTORS, NOT_WANTED, look, warm
+from photo_pipeline.detectors.registry import DETECTORS, NOT_WANTED, chosen, look, missing, warm
 from photo_pipeline.domain.encoding import Encoding
 from photo_pipeline.domain.receipt import Receipt
 from photo_pipeline.domain.stage import ORIGINAL, PLACEHOLDER, Output, Parameters, Picture, Stage
@@ -223,6 +223,10 @@ def _reads(parameters: DetectParameters) -> tuple[str, ...]:
     return tuple(dict.fromkeys((parameters.rendition, *parameters.blur_faces)))
 
 
+def _ingredients(parameters: DetectParameters) -> Mapping[str, str]:
+    return chosen(parameters.detectors)
+
+
 def _written(name: str) -> str:
     return f"{name}-blurred"
 
@@ -246,4 +250,6 @@ STAGE: Final = Stage(
     check=check,
     warm=warm,
     complete=_complete,
+    ingredients=_ingredients,
+    missing=missing,
 )
