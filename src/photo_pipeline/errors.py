@@ -15,6 +15,7 @@
     + UnexpectedError              anything nobody foresaw: the attempts bound it
       + PrivacyViolationError      a rendition carries what must not be published
       + FidelityViolationError     a rendition does not look like its photo
+      + BlurUnavailableError       faces must be blurred, and none can be looked for
     + TrialUnansweredError         no worker has tried a dead letter in time
   x PermanentError             the same message can never succeed
     + MalformedMessageError        not a work message
@@ -194,6 +195,15 @@ class FidelityViolationError(UnexpectedError):
     code = "fidelity_violation"
 
 
+class BlurUnavailableError(UnexpectedError):
+    """Faces must be blurred, and nothing can look for them: nothing is published.
+
+    Another worker may have the model, or this one after the operator's help.
+    """
+
+    code = "blur_unavailable"
+
+
 class PermanentError(PhotoPipelineError):
     """The same message can never succeed."""
 
@@ -233,7 +243,7 @@ class NotFinishedError(PermanentError):
 
 
 class WithheldError(PermanentError):
-    """The photo's preset does not let this picture be served: only marked ones are."""
+    """The photo's preset lets only its marked, or blurred, pictures be served."""
 
     code = "withheld"
     http_status = 403

@@ -112,10 +112,13 @@ async def stage_role(name: str, shared: Shared) -> AsyncIterator[Address]:
     """Consume the queue of one stage."""
     settings = shared.settings
     recorder = Recorder(photos=shared.photos, publisher=shared.publisher)
+    stage = load(name)
     async with sandbox(name, settings.work) as executor:
+        if missing := stage.missing():
+            log.warning("stage.incomplete", stage=name, missing=dict(missing))
         consumer = StageConsumer(
             name=name,
-            stage=load(name),
+            stage=stage,
             recorder=recorder,
             blobs=shared.blobs,
             publisher=shared.publisher,

@@ -12,6 +12,7 @@ PRESETS = """\
 [open]
 resize = { sizes = [800, 640, 500] }
 watermark = { renditions = ["800"] }
+detect = { rendition = "640" }
 
 [proof]
 watermark = { renditions = ["1280", { name = "640", tile = true }], unmarked = "withheld" }

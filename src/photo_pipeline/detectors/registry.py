@@ -1,7 +1,7 @@
 """The detectors, and the one way in which they look at a picture."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -10,12 +10,15 @@ from PIL import Image
 from photo_pipeline.detectors.detector import Detector, Thresholds
 from photo_pipeline.detectors.faces import FACES
 from photo_pipeline.detectors.labels import LABELS
-from photo_pipeline.detectors.objects import OBJECTS
+from photo_pipeline.detectors.objects import NO_MODEL, OBJECTS
 from photo_pipeline.detectors.unsafe import UNSAFE
+from photo_pipeline.inference.model import NOT_INSTALLED
+from photo_pipeline.inference.object_model import given_sha256
 
 DETECTORS: Final[tuple[Detector, ...]] = (LABELS, FACES, UNSAFE, OBJECTS)
 
 NOT_WANTED: Final = "not wanted"
+INSTALL: Final = "pip install 'photo-pipeline[detect]'"
 MAX_REASON: Final = 300
 """A sentence; onnxruntime can tell the whole graph."""
 
@@ -33,6 +36,28 @@ def warm() -> None:
     """Load every model that there is."""
     for detector in DETECTORS:
         detector.warm()
+
+
+def missing() -> dict[str, str]:
+    """Return why a detector cannot look, and what helps, by name.
+
+    That no object model was given is the operator's choice.
+    """
+    reasons = {detector.name: detector.available() for detector in DETECTORS}
+    return {
+        name: f"{reason}: {INSTALL}" if reason == NOT_INSTALLED else reason
+        for name, reason in reasons.items()
+        if reason and reason != NO_MODEL
+    }
+
+
+def chosen(wanted: Collection[str]) -> dict[str, str]:
+    """Return the SHA-256 of the models that the operator chose for *wanted* detectors, by name.
+
+    The models of packages never change without the version of their detector.
+    """
+    sha256 = given_sha256() if OBJECTS.name in wanted else None
+    return {OBJECTS.name: sha256} if sha256 else {}
 
 
 def look(

@@ -14,15 +14,12 @@ from pydantic import (
 
 from photo_pipeline.domain.photo import Photo, PhotoError, Rendition, StageError, StageSlot
 from photo_pipeline.domain.receipt import Receipt
-from photo_pipeline.domain.stage import ORIGINAL
+from photo_pipeline.domain.stage import ORIGINAL, PLACEHOLDER
 from photo_pipeline.domain.status import EventType, PhotoStatus, StageStatus
 
 VERSION: Final = "v"
 """Query parameter of a rendition's URL. It names the bytes, so that caches may keep them for good
 although another run may put other bytes behind the same name."""
-
-PLACEHOLDER: Final = "placeholder"
-"""The fact under which a stage gives the placeholder."""
 
 _VERSION_CHARACTERS: Final = 16  # 64 bits of a hash: only a photo's own few runs are told apart
 
@@ -156,7 +153,12 @@ def _told(photo: Photo, rendition: Rendition) -> dict[str, Any]:
 
 
 def placeholder(photo: Photo) -> str | None:
-    """Return the tiny picture that stands in for the photo while it loads, once there is one."""
+    """Return the tiny picture that stands in for the photo while it loads, once there is one.
+
+    None where the preset withholds it.
+    """
+    if photo.withholds(PLACEHOLDER):
+        return None
     slots = (photo.stages[name] for name in photo.pipeline)
     return next((slot.facts[PLACEHOLDER] for slot in slots if PLACEHOLDER in slot.facts), None)
 

@@ -122,9 +122,15 @@ def _make_preset(
         ]
         hidden = stage.withholds(parameters, tuple(readable))
         withheld |= dict.fromkeys(hidden)
-        if set(hidden) == set(readable):
+        if set(hidden) >= set(readable):
             withheld_stages = tuple(complete)
-        readable += stage.writes(parameters)
+        made = stage.writes(parameters)
+        faults += [
+            f"{name}.{stage_name}: makes rendition {again!r}, which an earlier stage makes"
+            for again in made
+            if again in readable
+        ]
+        readable += made
         complete[stage_name] = parameters.model_dump(mode="json")
     if faults:
         return None, faults

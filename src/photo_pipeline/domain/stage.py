@@ -12,6 +12,8 @@ TIMINGS: Final = "timings_ms"
 """Under which name facts tell what the making of them has cost."""
 ORIGINAL: Final = "original"
 """The name under which a stage reads the untouched upload."""
+PLACEHOLDER: Final = "placeholder"
+"""The fact under which a stage gives the tiny picture that stands in for the photo."""
 
 
 class Parameters(BaseModel):
@@ -83,6 +85,14 @@ def _nothing() -> None:
     """Need no warm-up."""
 
 
+def _no_ingredients(_: Any) -> Mapping[str, str]:
+    return {}
+
+
+def _nothing_missing() -> Mapping[str, str]:
+    return {}
+
+
 def _no_names(_: Any) -> tuple[str, ...]:
     return ()
 
@@ -115,7 +125,10 @@ class Stage(Generic[P]):
     that must not be served. ``check`` looks at stored renditions again: it gets the bytes that
     the stage read, the bytes that it wrote, both by name, and returns a receipt for each.
     ``complete`` says of facts found earlier whether they are all there is to find: others are
-    made anew by another run, though its recipe is the same.
+    made anew by another run, though its recipe is the same. ``ingredients`` are what its outputs
+    are made of beside that, by name, such as the SHA-256 of a model that the operator has chosen:
+    the recipe hash covers them. ``missing`` says of what it could do with something that is not
+    there, by name, why it is not.
     """
 
     version: int
@@ -126,6 +139,8 @@ class Stage(Generic[P]):
     warm: Callable[[], None] = _nothing
     for_photo: Callable[[P, Subject], P] = _as_in_the_preset
     complete: Callable[[Mapping[str, Any]], bool] = _always
+    ingredients: Callable[[P], Mapping[str, str]] = _no_ingredients
+    missing: Callable[[], Mapping[str, str]] = _nothing_missing
     withholds: Callable[[P, tuple[str, ...]], tuple[str, ...]] = _hide_nothing
     check: Callable[[Mapping[str, bytes], Mapping[str, bytes], P], Mapping[str, Receipt]] | None = (
         None

@@ -13,6 +13,7 @@ from photo_pipeline.domain.stage import Picture
 from photo_pipeline.imaging.animation import Frames
 from photo_pipeline.imaging.metadata import save_options
 from photo_pipeline.imaging.modes import as_mode, is_transparent
+from photo_pipeline.imaging.sniff import HEAD_BYTES, sniff
 
 QUALITY: Final = {"jpeg": 82, "webp": 82, "avif": 60}
 
@@ -33,6 +34,14 @@ def written_format(encoding: Encoding, image: Image.Image) -> str:
     if encoding.format != AUTO:
         return encoding.format
     return "png" if is_transparent(image) else "jpeg"
+
+
+def like(source: bytes, encoding: Encoding) -> Encoding:
+    """Return *encoding* with the format that *source* has, if none is asked for."""
+    kept = sniff(source[:HEAD_BYTES])
+    if encoding.format != AUTO or kept not in WRITTEN:
+        return encoding
+    return encoding.model_copy(update={"format": kept})
 
 
 Fields = Mapping[str, str]

@@ -15,6 +15,10 @@ WHITES: Final[dict[str, tuple[float, ...]]] = {
 """What may be white in a TIFF of integers or floats, which does not say: the least that no
 pixel exceeds, or else the brightest pixel."""
 
+OPAQUE: Final = 128
+"""Alpha from which a pixel counts as visible."""
+GREY: Final = (128, 128, 128)
+
 
 def plain(image: Image.Image) -> Image.Image:
     """Return *image* in mode L, LA, RGB, RGBA or CMYK, with alpha only if it is used.
@@ -68,3 +72,20 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     table = [255] * (WHITE_16_BIT + 1)
     table[transparent] = 0
     return Image.merge("LA", (grey, image.point(table, "L")))
+
+
+def visible_mask(image: Image.Image) -> Image.Image | None:
+    """Return a mask (0 or 255) of the visible pixels; None if all are, or not one is."""
+    if image.mode != "RGBA":
+        return None
+    mask = image.getchannel("A").point(lambda alpha: 255 if alpha >= OPAQUE else 0)
+    return mask if mask.getextrema() == (0, 255) else None
+
+
+def on_grey(image: Image.Image) -> Image.Image:
+    """Return a picture in RGB or RGBA as RGB, on middle grey: what the models look at."""
+    if image.mode != "RGBA":
+        return image
+    flat = Image.new("RGB", image.size, GREY)
+    flat.paste(image, mask=image)
+    return flat

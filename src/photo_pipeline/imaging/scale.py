@@ -59,6 +59,14 @@ def shrink(image: Image.Image, size: tuple[int, int], region: Region | None = No
     return resized
 
 
+def larger(image: Image.Image, longest: int) -> Image.Image:
+    """Return *image* with its longest side enlarged to *longest*, or the picture itself."""
+    side = max(image.size)
+    if side >= longest:
+        return image
+    return image.resize(scaled(image.size, longest, side), Image.Resampling.BICUBIC)
+
+
 def _blame_memory_if_scarce(image: Image.Image, size: tuple[int, int]) -> None:
     """Raise MemoryError if the resampler would not get its memory: it ends the process then."""
     premultiplied = image.width * image.height if image.mode == "RGBA" else 0

@@ -1,18 +1,29 @@
 """Say what can be said about the photo: what is in it, colours, sharpness, exposure, hashes."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
-from PIL import Image, ImageFilter, ImageStat
+from PIL import Image
 from pydantic import Field, field_validator, model_validator
 
 from photo_pipeline.detectors.detector import Thresholds
-from photo_pipeline.detectors.registry import DETECTORS, NOT_WANTED, look, warm
-from photo_pipeline.domain.stage import Output, Parameters, Stage
+from photo_pipeline.detectors.hiding import faces_to_hide
+from photo_pipeline.detectors.registry import DETECTORS, NOT_WANTED, chosen, look, missing, warm
+from photo_pipeline.domain.encoding import Encoding
+from photo_pipeline.domain.receipt import Receipt
+from photo_pipeline.domain.stage import ORIGINAL, PLACEHOLDER, Output, Parameters, Picture, Stage
+from photo_pipeline.imaging.blur import hide
+from photo_pipeline.imaging.encode import encode, like
+from photo_pipeline.imaging.exposure import exposure
+from photo_pipeline.imaging.fidelity import Made, Reference
+from photo_pipeline.imaging.metadata import read_metadata
+from photo_pipeline.imaging.modes import on_grey, visible_mask
 from photo_pipeline.imaging.opening import open_upright
 from photo_pipeline.imaging.palette import dominant_colours
 from photo_pipeline.imaging.perceptual import dhash, phash
+from photo_pipeline.imaging.receipts import Claim, certified, receipts
 from photo_pipeline.imaging.scale import fit, shrink
+from photo_pipeline.imaging.sharpness import sharpness
 
 LOOK_SIDE: Final = 1280
 """Longest side in pixels of what the detectors get: they look at 1024 at most, and a preset
@@ -23,27 +34,11 @@ MAX_NAME: Final = 64
 """Far above any rendition's name; bounds what is stored."""
 MAX_COLOURS: Final = 16
 """A palette for a page has a handful; above, median cut splits noise."""
-OPAQUE: Final = 128
-"""Alpha from which a pixel counts as visible."""
-GREY: Final = (128, 128, 128)
-
-LAPLACIAN: Final = (0, 1, 0, 1, -4, 1, 0, 1, 0)
-BLURRED_BELOW: Final = 12.0
-SOFT_BELOW: Final = 50.0
-"""Variances at 640 px, set by 40 wallpaper photographs: of the sharp ones 85 % lie above 50; of
-the same blurred by a Gaussian of 1 px 80 % lie below 50, of 2 px 97 % below 12. Pictures
-without detail, such as sky or fog, cannot be told from blurred ones."""
-
-CLIPPED_SHADOW: Final = 2
-CLIPPED_HIGHLIGHT: Final = 253
-"""Luma of 255: JPEG moves a clipped pixel by one or two."""
-UNDER_BELOW: Final = 0.2
-OVER_ABOVE: Final = 0.8
-"""Mean luma: middle grey is 0.46 in sRGB; two stops less is 0.23, one stop more 0.63. Snow or
-night are exposed so on purpose: the verdict is about the pixels, not about the intent."""
-
 MAX_DETECTORS: Final = 16
+MAX_RENDITIONS: Final = 16
+"""As many as ``resize`` makes."""
 
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 DetectorName = Literal["labels", "faces", "unsafe", "objects"]
 
 
@@ -55,9 +50,14 @@ class DetectParameters(Parameters):
     ``min_group`` of a group of them, ``min_face``, ``min_object``. Unsafe content is ``ok``
     below ``review``, and ``block`` from ``block`` on. ``colours`` is the most that are told.
     Lower bounds keep noise out of the search.
+
+    ``blur_faces`` names renditions of which a copy with blurred faces is made; with any, nothing
+    else of the photo is served. Each is looked at by itself, closely, and whatever scores
+    ``blur_score`` counts as a face: a blurred stone costs less than a face that is seen.
+    ``blur_encoding`` with the format ``auto`` keeps that of the rendition.
     """
 
-    rendition: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] = "1280"
+    rendition: Name = "1280"
     detectors: Annotated[tuple[DetectorName, ...], Field(max_length=MAX_DETECTORS)] = (
         "labels",
         "faces",
@@ -71,20 +71,32 @@ class DetectParameters(Parameters):
     block: Annotated[float, Field(ge=0.01, le=1)] = 0.8
     min_object: Annotated[float, Field(ge=0.1, le=1)] = 0.5
     colours: Annotated[int, Field(ge=1, le=MAX_COLOURS)] = 5
+    blur_faces: Annotated[tuple[Name, ...], Field(max_length=MAX_RENDITIONS)] = ()
+    blur_score: Annotated[float, Field(ge=0.3, le=1)] = 0.6
+    blur_encoding: Encoding = Encoding()
 
-    @field_validator("detectors")
+    @field_validator("detectors", "blur_faces")
     @classmethod
-    def _once_each(cls, detectors: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(detectors)) < len(detectors):
-            msg = "detectors must differ from each other"
-            raise ValueError(msg)
-        return detectors
+    def _once_each(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("names must differ from each other")
+        return names
 
     @model_validator(mode="after")
     def _bands_in_order(self) -> Self:
         if self.review > self.block:
             msg = "review must not be above block"
             raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _blurs_what_it_finds(self) -> Self:
+        if ORIGINAL in self.blur_faces:
+            raise ValueError(f"blur_faces is for renditions, not for the {ORIGINAL}")
+        if self.blur_faces and "faces" not in self.detectors:
+            raise ValueError("blur_faces takes faces among the detectors")
+        if self.blur_faces and self.blur_score > self.min_face:
+            raise ValueError("blur_score must not be above min_face")
         return self
 
     @property
@@ -112,87 +124,86 @@ def detect(inputs: Mapping[str, bytes], parameters: DetectParameters) -> Output:
     ``perceptual_hash`` and ``dct_hash`` (algorithm, value). Transparent pixels (alpha below
     one half) do not count for colours and exposure; for all else the photo lies on middle grey.
 
+    The pictures are those of ``blur_faces``, named ``<rendition>-blurred``, of the same size and
+    with the same metadata, each with its receipt; of an animation the first frame, for a face
+    that was missed in one of hundreds would be seen. ``blurred`` tells how many faces each hides.
+
     A detector that fails on a photo does not fail the photo: the others' word is worth having,
-    and another try would fail alike. Raises UnreadableImageError, TooManyPixelsError and
-    MemoryError.
+    and another try would fail alike. Only where faces must be blurred BlurUnavailableError is
+    raised then; nothing is published. Raises also UnreadableImageError, TooManyPixelsError,
+    MemoryError and the errors of ``certified``.
     """
     large = open_upright(inputs[parameters.rendition], LOOK_SIDE)
-    found = look(_on_grey(large), parameters.wanted)
+    found = look(on_grey(large), parameters.wanted)
     image = shrink(large, fit(large.size, WORK_SIDE))
-    visible = _visible(image)
-    flat = _on_grey(image)
+    visible = visible_mask(image)
+    flat = on_grey(image)
     luma = flat.convert("L")
+    hidden = {name: _hidden(inputs[name], parameters) for name in parameters.blur_faces}
     return Output(
+        pictures=_published(inputs, hidden, parameters),
         facts={
             **found.facts,
             "colours": [
                 {"hex": colour.code, "share": round(colour.share, 4), "name": colour.name}
                 for colour in dominant_colours(flat, visible, parameters.colours)
             ],
-            "sharpness": _sharpness(luma),
-            "exposure": _exposure(luma, visible),
+            "sharpness": sharpness(luma),
+            "exposure": exposure(luma, visible),
             "perceptual_hash": {"algorithm": "dhash64", "value": dhash(luma)},
             "dct_hash": {"algorithm": "phash64", "value": phash(luma)},
             "detectors": found.reports,
+            **({"blurred": {name: one.faces for name, one in hidden.items()}} if hidden else {}),
         },
-        timings_ms=found.timings_ms,
+        timings_ms={**found.timings_ms, **{_written(n): one.ms for n, one in hidden.items()}},
     )
 
 
-def _visible(image: Image.Image) -> Image.Image | None:
-    """Return a mask (0 or 255) of the visible pixels; None if all are, or not one is."""
-    if image.mode != "RGBA":
-        return None
-    mask = image.getchannel("A").point(lambda alpha: 255 if alpha >= OPAQUE else 0)
-    return mask if mask.getextrema() == (0, 255) else None
+def check(
+    inputs: Mapping[str, bytes], outputs: Mapping[str, bytes], parameters: DetectParameters
+) -> dict[str, Receipt]:
+    """Return the receipts of stored renditions: each against its input, blurred anew."""
+    claims = {}
+    for name in parameters.blur_faces:
+        if (data := outputs.get(_written(name))) is not None:
+            shown = _hidden(inputs[name], parameters).image
+            claims[_written(name)] = _claim(data, inputs[name], shown, parameters)
+    return receipts(claims)
 
 
-def _on_grey(image: Image.Image) -> Image.Image:
-    if image.mode != "RGBA":
-        return image
-    flat = Image.new("RGB", image.size, GREY)
-    flat.paste(image, mask=image)
-    return flat
+class Hidden(NamedTuple):
+    """A picture that shows no face, how many it hides, and the CPU milliseconds of it."""
+
+    image: Image.Image
+    faces: int
+    ms: float
 
 
-def _sharpness(luma: Image.Image) -> dict[str, Any]:
-    """Return the variance of the Laplacian and a verdict: sharp, soft or blurred.
-
-    Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy" (ICPR 2000), with the
-    four-neighbour kernel, over all pixels but the border. Pillow clips negative results, so
-    they are taken from the negated kernel; beyond +-255 both saturate, where sharp is certain.
-    """
-    if min(luma.size) < 3:  # noqa: PLR2004  # no pixel has all neighbours
-        return {"variance_of_laplacian": 0.0, "verdict": "blurred"}
-    inner = (1, 1, luma.width - 1, luma.height - 1)
-    sides = [
-        ImageStat.Stat(luma.filter(ImageFilter.Kernel((3, 3), kernel, scale=1)).crop(inner))
-        for kernel in (LAPLACIAN, tuple(-weight for weight in LAPLACIAN))
-    ]
-    count = sides[0].count[0]
-    mean = (sides[0].sum[0] - sides[1].sum[0]) / count
-    variance = (sides[0].sum2[0] + sides[1].sum2[0]) / count - mean**2
-    verdict = "sharp" if variance >= SOFT_BELOW else "soft"
-    if variance < BLURRED_BELOW:
-        verdict = "blurred"
-    return {"variance_of_laplacian": round(variance, 2), "verdict": verdict}
+def _hidden(data: bytes, parameters: DetectParameters) -> Hidden:
+    image = open_upright(data)
+    found = faces_to_hide(on_grey(image), parameters.blur_score)
+    hide(image, found.faces)
+    return Hidden(image, len(found.faces), found.cost_ms)
 
 
-def _exposure(luma: Image.Image, visible: Image.Image | None) -> dict[str, Any]:
-    """Return mean luma (0 to 1), the shares of clipped pixels and a verdict.
+def _published(
+    inputs: Mapping[str, bytes], hidden: Mapping[str, Hidden], parameters: DetectParameters
+) -> tuple[Picture, ...]:
+    pictures, claims = [], {}
+    for name, one in hidden.items():
+        encoding = like(inputs[name], parameters.blur_encoding)
+        fields = read_metadata(inputs[name]).fields
+        picture = encode(_written(name), one.image, encoding, fields)
+        pictures.append(picture)
+        claims[picture.name] = _claim(picture.data, inputs[name], one.image, parameters)
+    return certified(pictures, claims)
 
-    Luma is Rec. ITU-R BT.601 on sRGB values, as Pillow converts to L.
-    """
-    histogram = luma.histogram(visible)
-    count = sum(histogram)
-    mean = sum(value * pixels for value, pixels in enumerate(histogram)) / (255 * count)
-    verdict = "under" if mean < UNDER_BELOW else "over" if mean > OVER_ABOVE else "normal"
-    return {
-        "mean": round(mean, 4),
-        "clipped_shadows": round(sum(histogram[: CLIPPED_SHADOW + 1]) / count, 4),
-        "clipped_highlights": round(sum(histogram[CLIPPED_HIGHLIGHT:]) / count, 4),
-        "verdict": verdict,
-    }
+
+def _claim(data: bytes, source: bytes, shown: Image.Image, parameters: DetectParameters) -> Claim:
+    """Return what the rendition *data* should be: as *shown*, with all that *source* says."""
+    metadata = read_metadata(source)
+    made = Made(data, Reference(shown), background=parameters.blur_encoding.background)
+    return Claim(made, metadata, metadata.fields)
 
 
 def _complete(facts: Mapping[str, Any]) -> bool:
@@ -209,14 +220,36 @@ def _complete(facts: Mapping[str, Any]) -> bool:
 
 
 def _reads(parameters: DetectParameters) -> tuple[str, ...]:
-    return (parameters.rendition,)
+    return tuple(dict.fromkeys((parameters.rendition, *parameters.blur_faces)))
+
+
+def _ingredients(parameters: DetectParameters) -> Mapping[str, str]:
+    return chosen(parameters.detectors)
+
+
+def _written(name: str) -> str:
+    return f"{name}-blurred"
+
+
+def _writes(parameters: DetectParameters) -> tuple[str, ...]:
+    return tuple(map(_written, parameters.blur_faces))
+
+
+def _withholds(parameters: DetectParameters, earlier: tuple[str, ...]) -> tuple[str, ...]:
+    # The placeholder too: of a face that fills the photo it has more cells than a blurred one.
+    return (*earlier, PLACEHOLDER) if parameters.blur_faces else ()
 
 
 STAGE: Final = Stage(
-    version=2,
+    version=3,
     parameters=DetectParameters,
     transform=detect,
     reads=_reads,
+    writes=_writes,
+    withholds=_withholds,
+    check=check,
     warm=warm,
     complete=_complete,
+    ingredients=_ingredients,
+    missing=missing,
 )

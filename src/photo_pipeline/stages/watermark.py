@@ -6,11 +6,11 @@ from typing import Annotated, Any, Final, Literal, Self
 from PIL import Image
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from photo_pipeline.domain.encoding import AUTO, Encoding
+from photo_pipeline.domain.encoding import Encoding
 from photo_pipeline.domain.receipt import Receipt
 from photo_pipeline.domain.stage import Output, Parameters, Picture, Stage
 from photo_pipeline.imaging.animation import Frames, frame_count, open_frames
-from photo_pipeline.imaging.encode import WRITTEN, Fields, encode, encode_animation
+from photo_pipeline.imaging.encode import Fields, encode, encode_animation, like
 from photo_pipeline.imaging.fidelity import Made, Reference
 from photo_pipeline.imaging.look import (
     Contrast,
@@ -29,7 +29,6 @@ from photo_pipeline.imaging.metadata import Metadata, read_metadata
 from photo_pipeline.imaging.opening import displayed_size, open_upright
 from photo_pipeline.imaging.placing import Position
 from photo_pipeline.imaging.receipts import Claim, certified, receipts
-from photo_pipeline.imaging.sniff import HEAD_BYTES, sniff
 
 MAX_RENDITIONS: Final = 16
 """As many as ``resize`` makes."""
@@ -127,7 +126,7 @@ def watermark(inputs: Mapping[str, bytes], parameters: WatermarkParameters) -> O
     for name, look in looks(parameters).items():
         shown, mark = _marked(inputs[name], look)
         source = read_metadata(inputs[name])
-        encoding = _encoding(inputs[name], look.encoding)
+        encoding = like(inputs[name], look.encoding)
         picture = _encoded(_written(name), shown, encoding, source.fields)
         pictures.append(picture)
         claims[picture.name] = _claim(picture.data, shown, encoding, source)
@@ -148,7 +147,7 @@ def check(
     for name, look in looks(parameters).items():
         if (data := outputs.get(_written(name))) is not None:
             shown, _ = _marked(inputs[name], look)
-            encoding = _encoding(inputs[name], look.encoding)
+            encoding = like(inputs[name], look.encoding)
             claims[_written(name)] = _claim(data, shown, encoding, read_metadata(inputs[name]))
     return receipts(claims)
 
@@ -209,14 +208,6 @@ def _box(image: Image.Image, mark: Mark) -> list[float]:
         (bottom - top) / image.height,
     )
     return [round(share, 4) for share in shares]
-
-
-def _encoding(source: bytes, encoding: Encoding) -> Encoding:
-    """Return *encoding* with the format that *source* has, if none is asked for."""
-    kept = sniff(source[:HEAD_BYTES])
-    if encoding.format != AUTO or kept not in WRITTEN:
-        return encoding
-    return encoding.model_copy(update={"format": kept})
 
 
 def _name(rendition: str | OwnLook) -> str:

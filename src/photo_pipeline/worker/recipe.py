@@ -28,13 +28,15 @@ def source(photo: Photo, name: str) -> tuple[str, str]:
 def recipe_hash(
     photo: Photo, stage_name: str, stage: Stage[Any], parameters: Mapping[str, Any]
 ) -> str:
-    """Return the hash over input bytes, stage, stage version and parameters."""
-    names = stage.reads(stage.parameters.model_validate(parameters))
+    """Return the hash over input bytes, stage, stage version, parameters and ingredients."""
+    typed = stage.parameters.model_validate(parameters)
     recipe = {
-        "inputs": {name: source(photo, name)[1] for name in names},
+        "inputs": {name: source(photo, name)[1] for name in stage.reads(typed)},
         "stage": stage_name,
         "version": stage.version,
         "parameters": dict(parameters),
     }
+    if ingredients := stage.ingredients(typed):  # without any, the hash of earlier versions
+        recipe["ingredients"] = dict(ingredients)
     canonical = json.dumps(recipe, sort_keys=True, separators=(",", ":")).encode()
     return hashlib.sha256(canonical).hexdigest()[:_HASH_CHARACTERS]
