@@ -7,6 +7,7 @@
       + StorageFullError           it has no room
     + OverloadedError              as many uploads as this process takes at a time
     + RequestInProgressError       the first request with this key has no answer yet
+    + DetectionUnavailableError    a gate that nothing here could ever open
     + BrokerUnavailableError       RabbitMQ does not answer
     + DecoderCrashedError          the child process died over this photo
     + StageTimeoutError            the child process was stopped at the time limit
@@ -22,6 +23,9 @@
     + UnknownPhotoError            no such photo
     + UnknownRenditionError        the photo has no such rendition
     + WithheldError                the preset does not let this picture be served
+    + HeldError                    a gate is closed until a person opens it
+    + AwaitingDetectionError       a gate is closed until detection has looked
+    + NotModeratedError            there is no verdict that a person could give
     + NotReadyError                the rendition is still being made
     + NotFinishedError             the photo has not reached its end
     + PhotoDeletedError            the photo was deleted
@@ -140,6 +144,14 @@ class RequestInProgressError(RetryableError):
     retry_after_s = 5  # most uploads are over by then; the lease of one that died, the next time
 
 
+class DetectionUnavailableError(RetryableError):
+    """The preset has a gate, and what would open it is not installed."""
+
+    code = "detection_unavailable"
+    retry_after_s = 60
+    http_status = 503
+
+
 class BrokerUnavailableError(RetryableError):
     """RabbitMQ does not answer."""
 
@@ -247,6 +259,27 @@ class WithheldError(PermanentError):
 
     code = "withheld"
     http_status = 403
+
+
+class HeldError(PermanentError):
+    """Detection has not passed the photo, or a person has rejected it: only its status is served."""
+
+    code = "held"
+    http_status = 403
+
+
+class AwaitingDetectionError(PermanentError):
+    """The preset has a gate, and detection has not looked at the photo yet."""
+
+    code = "awaiting_detection"
+    http_status = 409
+
+
+class NotModeratedError(PermanentError):
+    """A person can only decide about a photo with a gate that detection has looked at."""
+
+    code = "not_moderated"
+    http_status = 409
 
 
 class PhotoDeletedError(PermanentError):

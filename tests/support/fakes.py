@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 from photo_pipeline.domain.changes import Change
 from photo_pipeline.domain.messages import OutcomeEvent, StatusEvent, WorkMessage
+from photo_pipeline.domain.moderation import WAITING
 from photo_pipeline.domain.photo import Photo, utc_now
 from photo_pipeline.domain.stage import Output, Stage
 from photo_pipeline.domain.status import StageStatus
@@ -132,6 +133,10 @@ class FakePhotos:
             return False
         if document["status"] not in change.allowed_photo_statuses:
             return False
+        for path, value in change.expects.items():
+            parent, name = _walk(document, path)
+            if (parent or {}).get(name) != value:
+                return False
         sets = dict(change.sets)
         if change.stage is not None:
             slot = document["stages"].get(change.stage)
@@ -185,10 +190,20 @@ class FakePhotos:
             if "owed_since" in document and document["owed_since"] < before:
                 yield await self.get(photo_id)
 
-    async def paid(self, photo_id: str, run: int) -> None:
+    async def waiting_for_review(self, after: str | None, limit: int) -> list[Photo]:
+        waiting = [
+            photo
+            for photo in reversed(await self._all())
+            if photo.moderation is not None
+            and photo.moderation.verdict in WAITING
+            and (after is None or photo.id > after)
+        ]
+        return waiting[:limit]
+
+    async def paid(self, photo_id: str, run: int, revision: int | None = None) -> None:
         with self._scissors.effect("paid"):
             document = self._documents[photo_id]
-            if document["run"] == run:
+            if document["run"] == run and revision in (None, document["revision"]):
                 document.pop("owed_since", None)
 
     async def queued_again(self, photo_id: str, run: int, at: datetime) -> None:

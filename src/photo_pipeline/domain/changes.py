@@ -8,8 +8,9 @@ the store nor a fake of it knows the state machine.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+from photo_pipeline.domain.moderation import Moderation, Verdict, awaiting
 from photo_pipeline.domain.photo import (
     Photo,
     PhotoError,
@@ -23,6 +24,7 @@ from photo_pipeline.domain.preset import Preset
 from photo_pipeline.domain.status import (
     PHOTO_TRANSITIONS,
     STAGE_TRANSITIONS,
+    VERDICT_EVENTS,
     EventType,
     PhotoStatus,
     StageStatus,
@@ -30,12 +32,20 @@ from photo_pipeline.domain.status import (
 )
 
 
+
+_TOLD: Final[Mapping[Verdict, EventType]] = {
+    Verdict.APPROVED: EventType.PHOTO_APPROVED,
+    Verdict.REJECTED: EventType.PHOTO_REJECTED,
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One step of a photo: ``sets`` and ``increments`` are keyed by dotted field path.
 
     ``owes`` says that something must follow which the change alone does not do: sending the
-    photo on its way, or erasing its bytes. The store keeps that in the same update.
+    photo on its way, erasing its bytes, or telling of a verdict. The store keeps that in the same
+    update. ``expects`` are values, by dotted field path, without which it is not legal.
     """
 
     photo_status: PhotoStatus
@@ -45,10 +55,13 @@ class Change:
     sets: Mapping[str, Any] = field(default_factory=dict)
     increments: Mapping[str, int] = field(default_factory=dict)
     owes: bool = False
+    expects: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def allowed_photo_statuses(self) -> tuple[PhotoStatus, ...]:
         """The statuses of the photo in which this change is legal."""
+        if self.entry.type in VERDICT_EVENTS:
+            return (self.photo_status,)
         return sources(PHOTO_TRANSITIONS, self.photo_status)
 
     @property
@@ -94,11 +107,15 @@ def stage_done(
     renditions: Sequence[Rendition],
     facts: Mapping[str, Any],
     next_stage: str | None,
+    moderation: Moderation | None = None,
     attempt: int,
     worker: str,
     at: datetime,
 ) -> Change:
-    """Record the stage's results; the next stage waits from this moment on."""
+    """Record the stage's results; the next stage waits from this moment on.
+
+    *moderation* is the verdict, if the results say anything of that.
+    """
     slot = f"stages.{stage}"
     sets: dict[str, Any] = {
         f"{slot}.finished_at": at,
@@ -111,6 +128,8 @@ def stage_done(
         # Of the last stage, until the photo's end is recorded: a crash may come between.
         **_position(stage, StageStatus.DONE, at),
     }
+    if moderation is not None:
+        sets["moderation"] = moderation.model_dump(mode="python")
     if next_stage is not None:
         sets |= _position(next_stage, StageStatus.PENDING, at)
         sets[f"stages.{next_stage}.queued_at"] = at
@@ -203,6 +222,7 @@ def photo_requeued(
     before = {name: photo.stages[name] for name in pipeline[:first]}
     waiting = {name: _waiting_again(photo.stages.get(name)) for name in pipeline[first:]}
     waiting[from_stage] = waiting[from_stage].model_copy(update={"queued_at": at})
+    moderation = awaiting(preset.gate, photo.moderation)
     return Change(
         photo_status=PhotoStatus.QUEUED,
         sets={
@@ -213,6 +233,7 @@ def photo_requeued(
             },
             "finished_at": None,
             "error": None,
+            "moderation": moderation.model_dump(mode="python") if moderation else None,
             **_position(from_stage, StageStatus.PENDING, at),
         },
         increments={"run": 1},
@@ -244,12 +265,31 @@ def photo_deleted(photo: Photo, *, at: datetime) -> Change:
             **emptied,
             "metadata": {},
             "focal_point": None,
+            "moderation": None,
             "finished_at": at,
             "position": None,
         },
         increments={"run": 1},
         owes=True,
         entry=TimelineEntry(at=at, type=EventType.PHOTO_DELETED),
+    )
+
+
+def photo_judged(photo: Photo, moderation: Moderation, *, at: datetime) -> Change:
+    """Record what a person has decided about a photo at its end, and that it is to be told.
+
+    Legal only as long as the verdict is that of *photo*: of two people one comes first.
+    """
+    if photo.moderation is None:
+        raise ValueError(f"photo {photo.id} has no gate")
+    return Change(
+        photo_status=PhotoStatus.DONE,
+        sets={"moderation": moderation.model_dump(mode="python")},
+        expects={"moderation.verdict": photo.moderation.verdict},
+        owes=True,
+        entry=TimelineEntry(
+            at=at, type=_TOLD[moderation.verdict], by=moderation.by, reason=moderation.reason
+        ),
     )
 
 

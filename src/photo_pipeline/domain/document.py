@@ -12,6 +12,7 @@ from pydantic import (
     model_serializer,
 )
 
+from photo_pipeline.domain.moderation import Moderation
 from photo_pipeline.domain.photo import Photo, PhotoError, Rendition, StageError, StageSlot
 from photo_pipeline.domain.receipt import Receipt
 from photo_pipeline.domain.stage import ORIGINAL, PLACEHOLDER
@@ -73,6 +74,8 @@ class TimelineDocument(_Document):
     attempt: int | None = None
     worker: str | None = None
     error: StageError | None = None
+    by: str | None = Field(None, description="The person who decided.")
+    reason: str | None = Field(None, description="That person's reason.")
 
     @model_serializer(mode="wrap")
     def _without_what_does_not_apply(
@@ -86,7 +89,7 @@ class LinksDocument(_Document):
 
     self: str
     stream: str
-    original: str | None = Field(description="Null where the preset withholds the upload.")
+    original: str | None = Field(description="Null where the upload is not served.")
 
 
 class StatusDocument(_Document):
@@ -116,6 +119,7 @@ class StatusDocument(_Document):
     facts: Mapping[str, Mapping[str, Any]] = Field(
         description="Facts found by stages other than detect, by stage name."
     )
+    moderation: Moderation | None = Field(description="Null where the preset has no gate.")
     timeline: list[TimelineDocument]
     error: PhotoError | None
     links: LinksDocument
@@ -155,7 +159,7 @@ def _told(photo: Photo, rendition: Rendition) -> dict[str, Any]:
 def placeholder(photo: Photo) -> str | None:
     """Return the tiny picture that stands in for the photo while it loads, once there is one.
 
-    None where the preset withholds it.
+    None where it must not be served.
     """
     if photo.withholds(PLACEHOLDER):
         return None
@@ -173,7 +177,7 @@ def status_document(photo: Photo) -> StatusDocument:
         **photo.model_dump(
             include={
                 *("id", "status", "revision", "filename", "content_type", "bytes", "sha256"),
-                *("width", "height", "focal_point", "metadata", "error"),
+                *("width", "height", "focal_point", "metadata", "moderation", "error"),
                 *("created_at", "updated_at", "finished_at"),
             }
         ),

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from photo_pipeline.domain.document import StatusDocument, status_document
 from photo_pipeline.domain.photo import Photo, StageError, TimelineEntry
-from photo_pipeline.domain.status import TERMINAL_EVENTS, EventType, StageStatus
+from photo_pipeline.domain.status import TERMINAL_EVENTS, VERDICT_EVENTS, EventType, StageStatus
 from photo_pipeline.errors import MalformedMessageError
 
 _LONGEST_NAME: Final = 100  # an id has 36 characters, and no slip has this many stages
@@ -146,6 +146,8 @@ class StatusEvent(_Message):
     attempt: int | None = None
     worker: str | None = None
     error: StageError | None = None
+    by: str | None = None
+    reason: str | None = None
 
     def encode(self) -> bytes:
         """Return the event as UTF-8 JSON, without the fields that do not apply."""
@@ -177,7 +179,7 @@ def latest_event(photo: Photo) -> StatusEvent:
 
 
 class OutcomeEvent(_Message):
-    """The one event per photo on ``processed_images``.
+    """The one event per outcome of a photo on ``processed_images``, and one per verdict on it.
 
     ``event_id`` is ``<photo id>:<revision>`` and the same in every repetition, so that a
     subscriber can drop repeats.
@@ -209,6 +211,11 @@ def outcome_of_run(photo: Photo, run: int) -> OutcomeEvent | None:
         if at == run and event.type in OUTCOMES:
             return _outcome(photo, event)
     return None
+
+
+def verdict_events(photo: Photo) -> list[OutcomeEvent]:
+    """Return what people have decided about *photo*, oldest first; the same whenever asked."""
+    return [_outcome(photo, event) for event in status_events(photo) if event.type in VERDICT_EVENTS]
 
 
 def _outcome(photo: Photo, event: StatusEvent) -> OutcomeEvent:

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from uuid_utils import uuid7
 
+from photo_pipeline.domain.moderation import Moderation
 from photo_pipeline.domain.preset import Preset
 from photo_pipeline.domain.receipt import Receipt
 from photo_pipeline.domain.stage import Box, Subject
@@ -108,7 +109,10 @@ class Position(_Facts):
 
 
 class TimelineEntry(_Facts):
-    """One change of a photo. The n-th entry (from 1) is the change to revision n."""
+    """One change of a photo. The n-th entry (from 1) is the change to revision n.
+
+    ``by`` and ``reason`` are of a person's decision.
+    """
 
     at: datetime
     type: EventType
@@ -116,6 +120,8 @@ class TimelineEntry(_Facts):
     attempt: int | None = None
     worker: str | None = None
     error: StageError | None = None
+    by: str | None = None
+    reason: str | None = None
 
 
 class Photo(_Facts):
@@ -142,6 +148,7 @@ class Photo(_Facts):
     updated_at: datetime
     finished_at: datetime | None = None
     position: Position | None = None
+    moderation: Moderation | None = None
     stages: Mapping[str, StageSlot]
     timeline: tuple[TimelineEntry, ...]
     error: PhotoError | None = None
@@ -161,7 +168,13 @@ class Photo(_Facts):
 
         *stage* is the one that has made it, perhaps in an earlier run with other names.
         """
-        return name in self.preset.withheld or stage in self.preset.withheld_stages
+        hidden = name in self.preset.withheld or stage in self.preset.withheld_stages
+        return hidden or self.held
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing of the photo but its status may be served: its gate is closed."""
+        return self.moderation is not None and not self.moderation.released
 
     @property
     def subject(self) -> Subject:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_jsonable_python
 
+from photo_pipeline.domain.moderation import Gate
 from photo_pipeline.domain.stage import ORIGINAL, Stage
 from photo_pipeline.errors import InvalidPresetError, UnknownPresetError
 
@@ -21,6 +22,7 @@ DEFAULT_PRESET: Final = "default"
 NAME: Final = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
 """A form field, a word on the command line and a label of a metric: plain everywhere."""
 DESCRIPTION: Final = "description"
+GATE: Final = "gate"
 MAX_DESCRIPTION: Final = 200
 """A line or two: each photo carries it along."""
 
@@ -42,11 +44,13 @@ class Preset(BaseModel):
     stages: Mapping[str, Mapping[str, Any]]
     withheld: tuple[str, ...] = ()
     withheld_stages: tuple[str, ...] = ()
+    gate: Gate = Gate.OFF
 
     @property
     def version(self) -> str:
         """Return what tells this preset from another one that had, or will have, its name."""
-        parameters = json.dumps(to_jsonable_python(self.stages), sort_keys=True)
+        told = {**self.stages, GATE: self.gate} if self.gate is not Gate.OFF else self.stages
+        parameters = json.dumps(to_jsonable_python(told), sort_keys=True)
         return hashlib.sha256(parameters.encode()).hexdigest()[:_VERSION_CHARACTERS]
 
 
@@ -82,7 +86,7 @@ def make_presets(tables: Mapping[str, Any], stages: Mapping[str, Stage[Any]]) ->
             continue
         if not NAME.fullmatch(name):
             faults.append(f"{name!r}: a name is lower case letters, digits, - and _")
-        known = {DESCRIPTION, *stages}
+        known = {DESCRIPTION, GATE, *stages}
         faults += [f"{name}.{other}: no such stage" for other in table if other not in known]
         preset, found = _make_preset(name, table, stages)
         faults += found
@@ -100,6 +104,10 @@ def _make_preset(
     description = table.get(DESCRIPTION, "")
     if not isinstance(description, str) or len(description) > MAX_DESCRIPTION:
         faults.append(f"{name}.{DESCRIPTION}: a text of at most {MAX_DESCRIPTION} characters")
+    gate = table.get(GATE, Gate.OFF)
+    if gate not in list(Gate):
+        faults.append(f"{name}.{GATE}: one of {', '.join(Gate)}")
+    judges: list[str] = []
     complete: dict[str, Any] = {}
     readable = [ORIGINAL]
     withheld: dict[str, None] = {}
@@ -132,6 +140,11 @@ def _make_preset(
         ]
         readable += made
         complete[stage_name] = parameters.model_dump(mode="json")
+        if (judge := stage.judge(parameters)) is not None:
+            judges.append(judge)
+    else:
+        if gate != Gate.OFF and not judges:
+            faults.append(f"{name}.{GATE}: no stage looks for what a gate is to stop")
     if faults:
         return None, faults
     preset = Preset(
@@ -140,5 +153,6 @@ def _make_preset(
         stages=complete,
         withheld=tuple(withheld),
         withheld_stages=withheld_stages,
+        gate=Gate(gate),
     )
     return preset, []

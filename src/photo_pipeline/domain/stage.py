@@ -101,6 +101,10 @@ def _as_in_the_preset(parameters: Any, _: Subject) -> Any:
     return parameters
 
 
+def _judge_nothing(_: Any) -> str | None:
+    return None
+
+
 def _hide_nothing(_: Any, __: tuple[str, ...]) -> tuple[str, ...]:
     return ()
 
@@ -128,7 +132,8 @@ class Stage(Generic[P]):
     made anew by another run, though its recipe is the same. ``ingredients`` are what its outputs
     are made of beside that, by name, such as the SHA-256 of a model that the operator has chosen:
     the recipe hash covers them. ``missing`` says of what it could do with something that is not
-    there, by name, why it is not.
+    there, by name, why it is not. ``judge`` names, of what may be missing, that by which its facts
+    say whether a photo may be shown (``domain/moderation.py``); None: they say nothing of that.
     """
 
     version: int
@@ -141,6 +146,7 @@ class Stage(Generic[P]):
     complete: Callable[[Mapping[str, Any]], bool] = _always
     ingredients: Callable[[P], Mapping[str, str]] = _no_ingredients
     missing: Callable[[], Mapping[str, str]] = _nothing_missing
+    judge: Callable[[P], str | None] = _judge_nothing
     withholds: Callable[[P, tuple[str, ...]], tuple[str, ...]] = _hide_nothing
     check: Callable[[Mapping[str, bytes], Mapping[str, bytes], P], Mapping[str, Receipt]] | None = (
         None

@@ -36,6 +36,8 @@ class EventType(StrEnum):
     PHOTO_DONE = "photo.done"
     PHOTO_FAILED = "photo.failed"
     PHOTO_DELETED = "photo.deleted"
+    PHOTO_APPROVED = "photo.approved"  #: by a person; tells nothing of the processing
+    PHOTO_REJECTED = "photo.rejected"
 
 
 # A stage in work may be begun again (a redelivery finds it so), and a parallel attempt of
@@ -66,9 +68,18 @@ PHOTO_TRANSITIONS: Final[Mapping[PhotoStatus, frozenset[PhotoStatus]]] = {
 TERMINAL: Final = frozenset({PhotoStatus.DONE, PhotoStatus.FAILED, PhotoStatus.DELETED})
 """A photo in one of these changes no more by itself, and its status stream ends."""
 
+VERDICT_EVENTS: Final = frozenset({EventType.PHOTO_APPROVED, EventType.PHOTO_REJECTED})
+"""What people decide about photos that have reached their end."""
+
 TERMINAL_EVENTS: Final = frozenset(
-    {EventType.PHOTO_DONE, EventType.PHOTO_FAILED, EventType.PHOTO_DELETED}
+    {
+        EventType.PHOTO_DONE,
+        EventType.PHOTO_FAILED,
+        EventType.PHOTO_DELETED,
+        *VERDICT_EVENTS,
+    }
 )
+"""Behind these a photo changes no more by itself."""
 
 _Status = TypeVar("_Status", PhotoStatus, StageStatus)
 

@@ -11,6 +11,7 @@ from photo_pipeline.domain.document import (
     placeholder,
     rendition_documents,
 )
+from photo_pipeline.domain.moderation import Moderation
 from photo_pipeline.domain.photo import Photo, PhotoError
 from photo_pipeline.domain.status import PhotoStatus
 
@@ -35,6 +36,7 @@ class PhotoSummary(BaseModel):
     finished_at: datetime | None
     renditions: list[RenditionDocument]
     placeholder: str | None
+    moderation: Moderation | None
     error: PhotoError | None
     links: LinksDocument
 
@@ -46,6 +48,7 @@ def summary(photo: Photo) -> PhotoSummary:
             include={
                 *("id", "status", "revision", "filename", "content_type", "bytes"),
                 *("width", "height", "created_at", "updated_at", "finished_at", "error"),
+                "moderation",
             }
         ),
         stage=photo.position.stage if photo.position else None,

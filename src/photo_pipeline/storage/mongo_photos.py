@@ -10,6 +10,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from photo_pipeline.domain.changes import Change
+from photo_pipeline.domain.moderation import WAITING
 from photo_pipeline.domain.photo import Photo
 from photo_pipeline.domain.status import StageStatus
 from photo_pipeline.errors import UnknownPhotoError
@@ -25,6 +26,10 @@ _NOT_AT_THEIR_END: Final = (StageStatus.PENDING, StageStatus.RUNNING, StageStatu
 _INDEXES: Final[Sequence[IndexModel]] = (
     IndexModel("owed_since", partialFilterExpression={"owed_since": {"$exists": True}}),
     IndexModel("updated_at"),
+    IndexModel(
+        [("moderation.verdict", ASCENDING), ("_id", ASCENDING)],
+        partialFilterExpression={"moderation.verdict": {"$exists": True}},
+    ),
     IndexModel([("status", ASCENDING), ("_id", DESCENDING)]),
     IndexModel(
         [("position.stage", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)],
@@ -92,6 +97,7 @@ class MongoPhotos:
         }
         if change.stage is not None and change.stage_status is not None:
             allowed[f"stages.{change.stage}.status"] = {"$in": list(change.allowed_stage_statuses)}
+        allowed |= change.expects
         with translated():
             document: Document | None = await self._collection.find_one_and_update(
                 allowed, _update(change), return_document=ReturnDocument.AFTER
@@ -153,11 +159,20 @@ class MongoPhotos:
                 for photo in _readable([document]):
                     yield photo
 
-    async def paid(self, photo_id: str, run: int) -> None:
+    async def paid(self, photo_id: str, run: int, revision: int | None = None) -> None:
+        wanted: Document = {"_id": photo_id, "run": run}
+        if revision is not None:
+            wanted["revision"] = revision
         with translated():
-            await self._collection.update_one(
-                {"_id": photo_id, "run": run}, {"$unset": {"owed_since": ""}}
-            )
+            await self._collection.update_one(wanted, {"$unset": {"owed_since": ""}})
+
+    async def waiting_for_review(self, after: str | None, limit: int) -> list[Photo]:
+        wanted: Document = {"moderation.verdict": {"$in": list(WAITING)}}
+        if after is not None:
+            wanted["_id"] = {"$gt": after}
+        with translated():
+            oldest = self._collection.find(wanted).sort("_id", ASCENDING).limit(limit)
+            return list(_readable(await oldest.to_list(limit)))
 
     async def queued_again(self, photo_id: str, run: int, at: datetime) -> None:
         with translated():

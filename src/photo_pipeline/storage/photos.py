@@ -78,8 +78,14 @@ class Photos(Protocol):
     def owed(self, before: datetime) -> AsyncIterator[Photo]:
         """Yield the photos to which something has been owed since before *before*."""
 
-    async def paid(self, photo_id: str, run: int) -> None:
-        """Note that what this *run* owed is done: its first message sent, or its bytes erased."""
+    async def paid(self, photo_id: str, run: int, revision: int | None = None) -> None:
+        """Note that what this *run* owed is done: its first message sent, or its bytes erased.
+
+        With a *revision*, only if the photo still has that: what came later is owed as well.
+        """
+
+    async def waiting_for_review(self, after: str | None, limit: int) -> list[Photo]:
+        """Return at most *limit* photos that wait for a person, behind *after*, oldest first."""
 
     async def queued_again(self, photo_id: str, run: int, at: datetime) -> None:
         """Note that a photo that waits is in its queue only since *at*, however old it is."""

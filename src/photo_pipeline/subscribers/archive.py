@@ -146,6 +146,9 @@ def _gone(event: OutcomeEvent, photo: Photo) -> str | None:
     """Return why the outcome cannot be copied any more; None as long as it can."""
     if photo.status is PhotoStatus.DELETED:
         return "deleted"
+    told_of = event.photo.moderation
+    if photo.held or (told_of is not None and not told_of.released):
+        return "held"  # once it is approved, an event tells of that
     told = {(r.name, r.sha256) for r in event.photo.renditions}
     stored = {(r.name, r.sha256) for r in photo.renditions}
     if photo.revision > event.revision and not told <= stored:

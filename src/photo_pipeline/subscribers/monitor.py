@@ -8,7 +8,7 @@ import structlog
 
 from photo_pipeline.domain.document import StatusDocument
 from photo_pipeline.domain.messages import OutcomeEvent
-from photo_pipeline.domain.status import EventType
+from photo_pipeline.domain.status import VERDICT_EVENTS, EventType
 from photo_pipeline.subscribers import Handle, Tools
 
 log = structlog.get_logger()
@@ -26,6 +26,9 @@ async def open_subscriber(tools: Tools) -> AsyncIterator[Handle]:
 
     async def handle(event: OutcomeEvent) -> None:
         photo = event.photo
+        if event.type in VERDICT_EVENTS:
+            log.info("verdict.told", event_id=event.event_id, verdict=event.type)
+            return
         seconds = (event.at - _began(photo)).total_seconds()
         log.info(
             "outcome.told",

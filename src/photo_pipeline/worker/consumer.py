@@ -19,6 +19,7 @@ from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.domain import changes
 from photo_pipeline.domain.formats import FORMATS
 from photo_pipeline.domain.messages import WorkMessage
+from photo_pipeline.domain.moderation import judged
 from photo_pipeline.domain.photo import Photo, Rendition, utc_now
 from photo_pipeline.domain.stage import Output, Parameters, Picture, Stage
 from photo_pipeline.domain.status import PhotoStatus, StageStatus
@@ -102,7 +103,7 @@ class StageConsumer:
             result, results = "reused", await self._made_before(begun)
             if results is None:
                 result, results = "done", await self._store(begun, await self.make(begun))
-            photo = await self._record(job, results)
+            photo = await self._record(job, begun, results)
         match standing(job, photo):
             case StageStatus.DONE:
                 # Before the photo can reach its end: a further run may make the same again.
@@ -198,8 +199,10 @@ class StageConsumer:
             receipt=picture.receipt,
         )
 
-    async def _record(self, job: Job, results: _Results) -> Photo:
+    async def _record(self, job: Job, photo: Photo, results: _Results) -> Photo:
         remaining = job.message.remaining
+        at = utc_now()
+        judging = self.stage.judge(self._typed_parameters(photo)) is not None
         done = await self.recorder.apply(
             job,
             changes.stage_done(
@@ -208,9 +211,14 @@ class StageConsumer:
                 renditions=results.renditions,
                 facts=results.facts,
                 next_stage=remaining[0] if remaining else None,
+                moderation=(
+                    judged(photo.moderation, results.facts, at)
+                    if photo.moderation is not None and judging
+                    else None
+                ),
                 attempt=job.message.attempt,
                 worker=self.worker,
-                at=utc_now(),
+                at=at,
             ),
         )
         return done.photo
