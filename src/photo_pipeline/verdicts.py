@@ -20,7 +20,8 @@ async def tell_verdicts(photo: Photo, photos: Photos, publisher: Publisher) -> N
     A cut in between repeats the events, with the same ids. A verdict given meanwhile keeps the
     debt open: whoever gave it tells. Raises BrokerUnavailableError or StoreUnavailableError.
     """
-    for event in verdict_events(photo)[-1:]:
+    owed = [e for e in verdict_events(photo) if photo.owed_since and e.at >= photo.owed_since]
+    for event in owed:
         await publisher.outcome(event, traceparent=photo.traceparent)
         log.info("verdict.published", photo_id=photo.id, event_id=event.event_id)
     await photos.paid(photo.id, photo.run, photo.revision)

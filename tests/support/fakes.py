@@ -144,8 +144,9 @@ class FakePhotos:
                 return False
             sets[f"stages.{change.stage}.status"] = change.stage_status
         sets |= {"status": change.photo_status, "updated_at": change.entry.at}
+        at = change.entry.at
         if change.owes:
-            sets["owed_since"] = change.entry.at
+            sets["owed_since"] = min(document.get("owed_since") or at, at)
         for path, value in sets.items():
             parent, name = _walk(document, path)
             parent[name] = value

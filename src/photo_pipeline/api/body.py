@@ -22,10 +22,8 @@ async def read_body(request: web.Request, model: type[Body]) -> Body:
         body += more
     if len(body) > BODY_BYTES:
         raise BodyTooLargeError(f"the body has more than {BODY_BYTES} bytes")
-    if not body.strip():
-        return model()
     try:
-        return model.model_validate_json(body)
+        return model.model_validate_json(body.strip() or b"{}")
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}"

@@ -12,11 +12,15 @@ from aiohttp import hdrs, web
 from photo_pipeline.api import keys
 from photo_pipeline.api.ranges import Part, not_modified, wanted_part
 from photo_pipeline.domain.document import VERSION, version
-from photo_pipeline.domain.photo import Photo
+from photo_pipeline.domain.moderation import Verdict
+from photo_pipeline.domain.photo import Photo, Rendition
 from photo_pipeline.domain.stage import ORIGINAL
 from photo_pipeline.domain.status import TERMINAL, PhotoStatus
 from photo_pipeline.errors import (
+    AwaitingDetectionError,
+    HeldError,
     MissingBlobError,
+    NotModeratedError,
     NotReadyError,
     PhotoDeletedError,
     UnknownRenditionError,
@@ -32,6 +36,8 @@ VERSIONED_CACHE: Final = f"public, max-age={_YEAR_S}, immutable"
 PLAIN_CACHE: Final = f"public, max-age={_DAY_S}"  # another run may replace it
 ORIGINAL_CACHE: Final = f"private, max-age={_YEAR_S}"  # it may hold where it was taken
 OUTDATED_CACHE: Final = "no-cache"
+GATED_CACHE: Final = "private, no-cache"  # a person may close the gate again
+REVIEW_CACHE: Final = "private, no-store"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +62,26 @@ async def get_rendition(request: web.Request) -> web.StreamResponse:
     return await _answer(request, _rendition)
 
 
+async def get_reviewed(request: web.Request) -> web.StreamResponse:
+    """Answer a picture of a photo that people decide about, though it is not served."""
+    return await _answer(request, _reviewed)
+
+
+def _reviewed(request: web.Request, photo: Photo) -> _File:
+    name = request.match_info["rendition"]
+    if photo.moderation is None:
+        raise NotModeratedError(f"the preset {photo.preset.name!r} of the photo has no gate")
+    if name == ORIGINAL:
+        return _original_file(photo, REVIEW_CACHE)
+    rendition = photo.rendition(name)
+    if rendition is None:
+        raise UnknownRenditionError(f"photo {photo.id} has no rendition {name!r}")
+    return _rendition_file(rendition, REVIEW_CACHE)
+
+
 def _original(_: web.Request, photo: Photo) -> _File:
     _refuse_withheld(photo, ORIGINAL, None)
-    return _File(
-        key=photo.original,
-        sha256=photo.sha256,
-        size=photo.bytes,
-        name=photo.filename,
-        content_type=photo.content_type,
-        cache=ORIGINAL_CACHE,
-    )
+    return _original_file(photo, GATED_CACHE if photo.moderation else ORIGINAL_CACHE)
 
 
 def _rendition(request: web.Request, photo: Photo) -> _File:
@@ -76,17 +92,37 @@ def _rendition(request: web.Request, photo: Photo) -> _File:
         if photo.status not in TERMINAL and name in request.app[keys.PLANS].renditions(photo):
             raise NotReadyError(f"rendition {name!r} is still being made")
         raise UnknownRenditionError(f"photo {photo.id} has no rendition {name!r}")
+    cache = _cache(request.query.get(VERSION), version(rendition))
+    return _rendition_file(rendition, GATED_CACHE if photo.moderation else cache)
+
+
+def _original_file(photo: Photo, cache: str) -> _File:
+    return _File(
+        key=photo.original,
+        sha256=photo.sha256,
+        size=photo.bytes,
+        name=photo.filename,
+        content_type=photo.content_type,
+        cache=cache,
+    )
+
+
+def _rendition_file(rendition: Rendition, cache: str) -> _File:
     return _File(
         key=rendition.key,
         sha256=rendition.sha256,
         size=rendition.bytes,
         name=rendition.key.rsplit("/", 1)[-1],
         content_type=rendition.content_type,
-        cache=_cache(request.query.get(VERSION), version(rendition)),
+        cache=cache,
     )
 
 
 def _refuse_withheld(photo: Photo, name: str, stage: str | None) -> None:
+    if photo.held:
+        if photo.moderation and photo.moderation.verdict is Verdict.PENDING:
+            raise AwaitingDetectionError(f"detection has not passed photo {photo.id} yet")
+        raise HeldError(f"photo {photo.id} is held: see moderation in its status")
     if photo.withholds(name, stage):
         raise WithheldError(f"{name!r} of photo {photo.id} is not served")
 

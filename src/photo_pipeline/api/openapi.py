@@ -7,11 +7,11 @@ from openapi_pydantic import Info, License, OpenAPI, PathItem, Paths, Server, Ta
 from openapi_pydantic.util import construct_open_api_with_schema_class
 
 from photo_pipeline import __version__
-from photo_pipeline.api import openapi_dead
+from photo_pipeline.api import openapi_dead, openapi_review
 from photo_pipeline.api import openapi_parts as parts
 from photo_pipeline.api.middleware import REQUEST_ID
 from photo_pipeline.api.openapi_actions import DELETE, REPROCESS
-from photo_pipeline.api.openapi_bytes import ORIGINAL, RENDITION
+from photo_pipeline.api.openapi_bytes import ORIGINAL, RENDITION, REVIEWED
 from photo_pipeline.api.openapi_list import LIST
 from photo_pipeline.api.openapi_parts import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND
 from photo_pipeline.api.openapi_presets import PRESETS
@@ -30,6 +30,9 @@ _PATHS: Final[Paths] = {
     "/photos/{id}/original": PathItem(get=ORIGINAL),
     "/photos/{id}/{rendition}": PathItem(get=RENDITION),
     "/photos/{id}/reprocess": PathItem(post=REPROCESS),
+    "/review": PathItem(get=openapi_review.LIST),
+    "/review/{id}": PathItem(post=openapi_review.DECIDE),
+    "/review/{id}/{rendition}": PathItem(get=REVIEWED),
     "/presets": PathItem(get=PRESETS),
     "/ws": PathItem(get=STREAM_OF_ALL),
     "/ws/{id}": PathItem(get=STREAM),

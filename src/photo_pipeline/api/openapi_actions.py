@@ -63,7 +63,7 @@ REPROCESS: Final = parts.operation(
         *(errors.UnknownPhotoError, errors.PhotoDeletedError),
         *(errors.NotFinishedError, errors.StageNotReusableError),
         *(errors.UnknownPresetError, errors.UnknownStageError),
-        errors.StoreUnavailableError,
+        *(errors.StoreUnavailableError, errors.DetectionUnavailableError),
     ),
     parameters=(parts.ID,),
     body=_BODY,

@@ -6,7 +6,14 @@ from openapi_pydantic import Header, MediaType, Response
 
 from photo_pipeline import errors
 from photo_pipeline.api import openapi_parts as parts
-from photo_pipeline.api.bytes import ORIGINAL_CACHE, OUTDATED_CACHE, PLAIN_CACHE, VERSIONED_CACHE
+from photo_pipeline.api.bytes import (
+    GATED_CACHE,
+    ORIGINAL_CACHE,
+    OUTDATED_CACHE,
+    PLAIN_CACHE,
+    REVIEW_CACHE,
+    VERSIONED_CACHE,
+)
 from photo_pipeline.api.openapi_examples import FILENAME, SHA256
 from photo_pipeline.api.openapi_parts import TEXT, answer, header, in_header, in_path, in_query
 from photo_pipeline.domain.document import VERSION
@@ -37,10 +44,14 @@ _CONDITIONS: Final = (
     in_header("If-None-Match", "The `ETag` of the bytes you have.", _TAG),
     in_header("If-Match", "The `ETag` of the only bytes that will do.", _TAG),
 )
-_REFUSALS: Final = (
+_ANY_BYTES: Final = (
     *(errors.UnknownPhotoError, errors.MissingBlobError, errors.PhotoDeletedError),
-    *(errors.WithheldError, errors.PreconditionFailedError, errors.RangeNotSatisfiableError),
+    *(errors.PreconditionFailedError, errors.RangeNotSatisfiableError),
     *(errors.StoreUnavailableError, errors.BlobUnavailableError),
+)
+_REFUSALS: Final = (
+    *_ANY_BYTES,
+    *(errors.WithheldError, errors.HeldError, errors.AwaitingDetectionError),
 )
 _DATES: Final = "There is no date: conditions on one are ignored."
 
@@ -49,7 +60,12 @@ ORIGINAL: Final = parts.operation(
     "getOriginal",
     "Fetch the original",
     f"Answer the upload, untouched, with its metadata. It never changes. {_DATES}",
-    _answers(header("No shared cache: it may hold where it was taken.", ORIGINAL_CACHE)),
+    _answers(
+        header(
+            f"No shared cache: it may hold where it was taken. With a gate: `{GATED_CACHE}`.",
+            ORIGINAL_CACHE,
+        )
+    ),
     _REFUSALS,
     parameters=(parts.ID, *_CONDITIONS),
 )
@@ -66,7 +82,7 @@ RENDITION: Final = parts.operation(
     _answers(
         header(
             f"With the `{VERSION}` of these bytes. Without: `{PLAIN_CACHE}`; with another one: "
-            f"`{OUTDATED_CACHE}`.",
+            f"`{OUTDATED_CACHE}`. Of a photo with a gate: `{GATED_CACHE}`.",
             VERSIONED_CACHE,
         )
     ),
@@ -75,6 +91,21 @@ RENDITION: Final = parts.operation(
         parts.ID,
         in_path("rendition", "The rendition's name.", "1280"),
         in_query(VERSION, "Which bytes are meant, as the `url` in the status document says.", TEXT),
+        *_CONDITIONS,
+    ),
+)
+
+REVIEWED: Final = parts.operation(
+    parts.PHOTOS,
+    "getReviewedPicture",
+    "Look at a photo under review",
+    "Answer the `original` or a rendition of a photo whose preset has a gate, also while it is "
+    "held: for the people who decide. Let nobody else reach what lies below `/review`.",
+    _answers(header("Kept nowhere.", REVIEW_CACHE)),
+    (*_ANY_BYTES, errors.UnknownRenditionError, errors.NotModeratedError),
+    parameters=(
+        parts.ID,
+        in_path("rendition", "`original`, or the rendition's name.", "1280"),
         *_CONDITIONS,
     ),
 )

@@ -7,9 +7,11 @@ from photo_pipeline.api.photos import PhotoPage
 from photo_pipeline.api.presets import PresetDocument, PresetsDocument
 from photo_pipeline.api.queues import Queues, StageQueue, SubscriberQueue
 from photo_pipeline.api.removal import Deleted
+from photo_pipeline.api.review import ReviewItem, ReviewPage
 from photo_pipeline.api.uploads import Accepted
 from photo_pipeline.domain.document import links, status_document
 from photo_pipeline.domain.messages import StatusEvent, status_event, status_events
+from photo_pipeline.domain.moderation import Gate, Moderation, Verdict
 from photo_pipeline.domain.photo import Photo, Rendition, StageError, StageSlot, TimelineEntry
 from photo_pipeline.domain.preset import Preset
 from photo_pipeline.domain.status import EventType, PhotoStatus, StageStatus
@@ -178,6 +180,28 @@ QUEUES_SEEN: Final = Queues(
     ],
 ).model_dump(mode="json")
 
+_DOUBTED: Final = Moderation(
+    gate=Gate.HOLD,
+    verdict=Verdict.REVIEW,
+    score=0.4137,
+    band="review",
+    reason="detection doubts it",
+    at=_at(6),
+)
+WAITING_FOR_REVIEW: Final = ReviewPage(
+    items=[
+        ReviewItem(
+            id=PHOTO_ID,
+            filename=FILENAME,
+            preset="gallery",
+            revision=REVISION,
+            moderation=_DOUBTED,
+            pictures={name: f"/review/{PHOTO_ID}/{name}" for name in ("original", "1280")},
+        )
+    ],
+    next_cursor=None,
+).model_dump(mode="json")
+
 PRESETS_OFFERED: Final = PresetsDocument(
     presets=[
         PresetDocument(
@@ -186,6 +210,7 @@ PRESETS_OFFERED: Final = PresetsDocument(
             description="Four sizes for pages, the two large ones also with a watermark.",
             default=True,
             stages={"detect": {"rendition": "640", "colours": 5}},
+            gate=Gate.OFF,
             withheld=(),
         )
     ]

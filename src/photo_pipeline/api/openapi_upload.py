@@ -98,6 +98,7 @@ UPLOAD: Final = parts.operation(
         *(errors.TooManyPixelsError, errors.UnknownPresetError),
         *(errors.RequestInProgressError, errors.KeyReusedError),
         *(errors.StoreUnavailableError, errors.BlobUnavailableError),
+        errors.DetectionUnavailableError,
         *(errors.OverloadedError, errors.StorageFullError),
     ),
     parameters=(

@@ -10,6 +10,7 @@ from photo_pipeline.errors import InvalidRequestError
 
 DEFAULT_PAGE: Final = 50
 LONGEST_PAGE: Final = 200
+_PHOTO_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NUMBER: Final = re.compile(r"[0-9]{1,4}")
 
 
@@ -20,6 +21,14 @@ def page_limit(request: web.Request) -> int:
     if not 1 <= limit <= LONGEST_PAGE:
         raise InvalidRequestError(f"limit must be a number, 1 to {LONGEST_PAGE}")
     return limit
+
+
+def page_cursor(request: web.Request) -> str | None:
+    """Return the photo id behind which a list goes on; raise InvalidRequestError if it is none."""
+    value = request.query.get("cursor")
+    if value is not None and not _PHOTO_ID.fullmatch(value):
+        raise InvalidRequestError("cursor must be the next_cursor of an earlier page")
+    return value
 
 
 def page_headers(request: web.Request, path: str, cursor: str | None) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from photo_pipeline.api import keys
 from photo_pipeline.api.everything import LISTED
 from photo_pipeline.api.following import next_look
-from photo_pipeline.api.paging import page_headers, page_limit
+from photo_pipeline.api.paging import page_cursor, page_headers, page_limit
 from photo_pipeline.api.problems import json_response
 from photo_pipeline.domain.document import status_document
 from photo_pipeline.domain.photo import Photo
@@ -23,7 +23,6 @@ from photo_pipeline.storage.photos import Selection
 STOP_CHECK_S: Final = 1.0  # how late a long poll notices that this replica is stopping
 LONGEST_WAIT_S: Final = 60.0  # below the idle timeout of usual proxies
 _SECONDS: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,9})?")
-_PHOTO_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 async def get_status(request: web.Request) -> web.Response:
@@ -73,7 +72,7 @@ async def get_photos(request: web.Request) -> web.Response:
     """Answer a page of photos, newest first; deleted ones only when asked for by status."""
     limit = page_limit(request)
     selection = Selection(
-        statuses=_statuses(request), stage=_stage(request), before=_cursor(request)
+        statuses=_statuses(request), stage=_stage(request), before=page_cursor(request)
     )
     found = await request.app[keys.PHOTOS].page(selection, limit + 1)  # one more: is there more?
     shown = found[:limit]
@@ -97,11 +96,4 @@ def _stage(request: web.Request) -> str | None:
     pipeline = request.app[keys.PLANS].pipeline
     if value is not None and value not in pipeline:
         raise InvalidRequestError(f"stage must be one of: {', '.join(pipeline)}")
-    return value
-
-
-def _cursor(request: web.Request) -> str | None:
-    value = request.query.get("cursor")
-    if value is not None and not _PHOTO_ID.fullmatch(value):
-        raise InvalidRequestError("cursor must be the next_cursor of an earlier page")
     return value

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from photo_pipeline.api import keys
 from photo_pipeline.api.problems import json_response
+from photo_pipeline.domain.moderation import Gate
 from photo_pipeline.domain.preset import DEFAULT_PRESET, Preset
 
 SHORT: Final = 200
@@ -24,6 +25,7 @@ class PresetDocument(BaseModel):
     stages: Mapping[str, Mapping[str, Any]] = Field(
         description="The parameters of each stage; a logo is left out."
     )
+    gate: Gate = Field(description="What happens to photos that detection doubts.")
     withheld: tuple[str, ...] = Field(description="Pictures that are made but not served.")
 
 
@@ -47,6 +49,7 @@ def _document(preset: Preset) -> PresetDocument:
         description=preset.description,
         default=preset.name == DEFAULT_PRESET,
         stages={name: _readable(parameters) for name, parameters in preset.stages.items()},
+        gate=preset.gate,
         withheld=preset.withheld,
     )
 

@@ -33,7 +33,7 @@ async def post_reprocess(request: web.Request) -> web.Response:
     while not applied:  # refused: somebody was quicker, so decide anew about what stands now
         change = rerun(
             photo,
-            preset=_preset(request, photo, wanted.preset),
+            preset=app[keys.PLANS].usable(_preset(request, photo, wanted.preset)),
             pipeline=app[keys.PLANS].pipeline,
             from_stage=wanted.from_stage,
             at=utc_now(),

@@ -12,7 +12,7 @@ from photo_pipeline.api.body import read_body
 from photo_pipeline.api.paging import page_cursor, page_headers, page_limit
 from photo_pipeline.api.problems import json_response
 from photo_pipeline.domain.changes import photo_judged
-from photo_pipeline.domain.document import StatusDocument, status_document
+from photo_pipeline.domain.document import status_document
 from photo_pipeline.domain.messages import latest_event
 from photo_pipeline.domain.moderation import Moderation, Verdict, decided
 from photo_pipeline.domain.photo import Photo, utc_now
@@ -35,9 +35,7 @@ class ReviewBody(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     verdict: Literal["approve", "reject"]
-    by: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_BY)
-    ]
+    by: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_BY)]
     reason: Annotated[str, Field(max_length=MAX_REASON)] | None = None
 
 
@@ -66,9 +64,7 @@ async def get_review(request: web.Request) -> web.Response:
     found = await photos.waiting_for_review(page_cursor(request), limit + 1)
     cursor = found[limit - 1].id if len(found) > limit else None
     page = ReviewPage(
-        items=[
-            _item(photo, photo.moderation) for photo in found[:limit] if photo.moderation
-        ],
+        items=[_item(photo, photo.moderation) for photo in found[:limit] if photo.moderation],
         next_cursor=cursor,
     )
     return json_response(page, headers=page_headers(request, "/review", cursor))
@@ -108,11 +104,7 @@ async def post_review(request: web.Request) -> web.Response:
             log.info("photo.judged", photo_id=photo_id, verdict=target, by=wanted.by)
             app[keys.BACKGROUND].spawn(f"tell {photo_id}", _tell(app, photo))
             break
-    return json_response(_document(photo), headers={hdrs.CACHE_CONTROL: "no-cache"})
-
-
-def _document(photo: Photo) -> StatusDocument:
-    return status_document(photo)
+    return json_response(status_document(photo), headers={hdrs.CACHE_CONTROL: "no-cache"})
 
 
 def _moderated(photo: Photo) -> Moderation:

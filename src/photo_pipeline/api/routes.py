@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from photo_pipeline.api.bytes import get_original, get_rendition
+from photo_pipeline.api.bytes import get_original, get_rendition, get_reviewed
 from photo_pipeline.api.dead import get_dead, get_dead_letter
 from photo_pipeline.api.dead_replay import (
     delete_dead_letter,
@@ -18,6 +18,7 @@ from photo_pipeline.api.presets import get_presets
 from photo_pipeline.api.queues import get_queues
 from photo_pipeline.api.removal import delete_photo
 from photo_pipeline.api.reprocess import post_reprocess
+from photo_pipeline.api.review import get_review, post_review
 from photo_pipeline.api.slashes import with_slashes
 from photo_pipeline.api.sse import get_events
 from photo_pipeline.api.stream import get_stream, get_stream_of_all
@@ -42,6 +43,9 @@ def routes(metrics: Metrics) -> list[web.RouteDef]:
         web.get("/ws", get_stream_of_all, allow_head=False),
         web.get("/ws/{id}", get_stream, allow_head=False),
         web.get("/events/{id}", get_events, allow_head=False),
+        web.get("/review", get_review),
+        web.post("/review/{id}", post_review),
+        web.get("/review/{id}/{rendition}", get_reviewed),
         web.get("/presets", get_presets),
         web.get("/queues", get_queues),
         web.get("/dead", get_dead),

@@ -20,6 +20,7 @@ from photo_pipeline.api.problems import json_response
 from photo_pipeline.dispatch import dispatch
 from photo_pipeline.domain.document import LinksDocument, links
 from photo_pipeline.domain.messages import latest_event
+from photo_pipeline.domain.moderation import awaiting
 from photo_pipeline.domain.photo import (
     Photo,
     Position,
@@ -114,7 +115,7 @@ async def receive(request: web.Request) -> Photo | Replay:
 async def _judge(request: web.Request, photo_id: str, form: Form, upload: Upload) -> Photo:
     """Return the photo that the upload is; raise a BadInputError if it is none."""
     plans, limits = request.app[keys.PLANS], request.app[keys.LIMITS]
-    preset = plans.presets.named(form.preset)
+    preset = plans.usable(plans.presets.named(form.preset))
     async with upload.opened() as file:
         found = await asyncio.to_thread(probe, file, limits.pixels)
     return new_photo(
@@ -203,6 +204,7 @@ def new_photo(
         traceparent=traceparent,
         created_at=now,
         updated_at=now,
+        moderation=awaiting(preset.gate),
         position=Position(stage=pipeline[0], status=StageStatus.PENDING, since=now),
         stages=waiting,
         timeline=(TimelineEntry(at=now, type=EventType.PHOTO_QUEUED),),

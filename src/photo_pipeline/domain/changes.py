@@ -31,8 +31,6 @@ from photo_pipeline.domain.status import (
     sources,
 )
 
-
-
 _TOLD: Final[Mapping[Verdict, EventType]] = {
     Verdict.APPROVED: EventType.PHOTO_APPROVED,
     Verdict.REJECTED: EventType.PHOTO_REJECTED,

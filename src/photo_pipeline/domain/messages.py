@@ -215,7 +215,9 @@ def outcome_of_run(photo: Photo, run: int) -> OutcomeEvent | None:
 
 def verdict_events(photo: Photo) -> list[OutcomeEvent]:
     """Return what people have decided about *photo*, oldest first; the same whenever asked."""
-    return [_outcome(photo, event) for event in status_events(photo) if event.type in VERDICT_EVENTS]
+    return [
+        _outcome(photo, event) for event in status_events(photo) if event.type in VERDICT_EVENTS
+    ]
 
 
 def _outcome(photo: Photo, event: StatusEvent) -> OutcomeEvent:

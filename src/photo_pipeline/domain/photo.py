@@ -125,7 +125,10 @@ class TimelineEntry(_Facts):
 
 
 class Photo(_Facts):
-    """Everything known of a photo: the status document as it is stored."""
+    """Everything known of a photo: the status document as it is stored.
+
+    ``owed_since`` is when the oldest debt began that is still open, set by the store alone.
+    """
 
     id: str = Field(alias="_id")
     status: PhotoStatus = PhotoStatus.QUEUED
@@ -152,6 +155,7 @@ class Photo(_Facts):
     stages: Mapping[str, StageSlot]
     timeline: tuple[TimelineEntry, ...]
     error: PhotoError | None = None
+    owed_since: datetime | None = None
 
     @property
     def renditions(self) -> Iterator[Rendition]:

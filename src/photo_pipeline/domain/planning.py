@@ -6,9 +6,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from photo_pipeline.domain.moderation import Gate
 from photo_pipeline.domain.photo import Photo
-from photo_pipeline.domain.preset import Presets
+from photo_pipeline.domain.preset import Preset, Presets
 from photo_pipeline.domain.stage import Stage
+from photo_pipeline.errors import DetectionUnavailableError
 
 
 class Plans:
@@ -22,6 +24,18 @@ class Plans:
     def pipeline(self) -> tuple[str, ...]:
         """The stages that a new photo goes through, in order."""
         return tuple(self._stages)
+
+    def usable(self, preset: Preset) -> Preset:
+        """Return *preset* or raise DetectionUnavailableError: its gate could never open."""
+        if preset.gate is Gate.OFF:
+            return preset
+        for name, stage in self._stages.items():
+            judge = stage.judge(stage.parameters.model_validate(preset.stages.get(name, {})))
+            if judge is not None and (reason := stage.missing().get(judge)) is not None:
+                raise DetectionUnavailableError(
+                    f"preset {preset.name!r} has a gate, and nothing can look: {judge}: {reason}"
+                )
+        return preset
 
     def renditions(self, photo: Photo) -> Iterator[str]:
         """Yield the name of every rendition that *photo* will have when it is done."""

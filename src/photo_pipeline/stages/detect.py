@@ -10,6 +10,7 @@ from photo_pipeline.detectors.detector import Thresholds
 from photo_pipeline.detectors.hiding import faces_to_hide
 from photo_pipeline.detectors.registry import DETECTORS, NOT_WANTED, chosen, look, missing, warm
 from photo_pipeline.domain.encoding import Encoding
+from photo_pipeline.domain.moderation import UNSAFE
 from photo_pipeline.domain.receipt import Receipt
 from photo_pipeline.domain.stage import ORIGINAL, PLACEHOLDER, Output, Parameters, Picture, Stage
 from photo_pipeline.imaging.blur import hide
@@ -240,6 +241,10 @@ def _withholds(parameters: DetectParameters, earlier: tuple[str, ...]) -> tuple[
     return (*earlier, PLACEHOLDER) if parameters.blur_faces else ()
 
 
+def _judge(parameters: DetectParameters) -> str | None:
+    return UNSAFE if UNSAFE in parameters.detectors else None
+
+
 STAGE: Final = Stage(
     version=3,
     parameters=DetectParameters,
@@ -252,4 +257,5 @@ STAGE: Final = Stage(
     complete=_complete,
     ingredients=_ingredients,
     missing=missing,
+    judge=_judge,
 )

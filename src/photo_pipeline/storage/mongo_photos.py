@@ -226,10 +226,10 @@ def _update(change: Change) -> Document:
     }
     if change.stage is not None and change.stage_status is not None:
         sets[f"stages.{change.stage}.status"] = change.stage_status
-    if change.owes:
-        sets["owed_since"] = change.entry.at
     return {
         "$set": sets,
+        # The oldest debt counts: whoever pays it pays those after it.
+        **({"$min": {"owed_since": change.entry.at}} if change.owes else {}),
         "$inc": {"revision": 1, **change.increments},
         "$push": {"timeline": change.entry.model_dump(mode="python", exclude_none=True)},
     }

@@ -1,6 +1,7 @@
 """Paying the debts that a crash or an outage left open.
 
-The first message of photos that are still owed it, and the end of the bytes of deleted ones.
+The first message of photos that are still owed it, the verdicts that were not told, and the end
+of the bytes of deleted ones.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import structlog
 from photo_pipeline.broker import publisher as publishing
 from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.dispatch import dispatch
+from photo_pipeline.domain.messages import verdict_events
 from photo_pipeline.domain.photo import Photo, utc_now
 from photo_pipeline.domain.status import PhotoStatus
 from photo_pipeline.erase import erase
@@ -24,6 +26,7 @@ from photo_pipeline.errors import (
 from photo_pipeline.metrics import Metrics
 from photo_pipeline.storage.blobs import Blobs
 from photo_pipeline.storage.photos import Photos
+from photo_pipeline.verdicts import tell_verdicts
 
 log = structlog.get_logger()
 
@@ -72,6 +75,9 @@ async def _pay(photo: Photo, photos: Photos, blobs: Blobs, publisher: Publisher)
     if photo.status is PhotoStatus.DELETED:
         await erase(photo, photos, blobs)
         return "erase"
+    if photo.status is PhotoStatus.DONE and verdict_events(photo):
+        await tell_verdicts(photo, photos, publisher)
+        return "verdict"
     # Its place in the queue is that of now, however long it was owed: see worker/lost.py.
     await photos.queued_again(photo.id, photo.run, at=utc_now())
     await dispatch(photo, photos, publisher)
