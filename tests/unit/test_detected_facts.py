@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 from PIL import Image
 
+from photo_pipeline.api.openapi_detection import DETECTION
 from photo_pipeline.detectors.labels import GROUPS, NAMES
 from photo_pipeline.detectors.registry import DETECTORS
 from photo_pipeline.domain.stage import ORIGINAL
@@ -51,9 +52,14 @@ TABLE: Final = {
 @cache
 def facts(photo: str) -> dict[str, Any]:
     """Return what ``detect`` says by its defaults of what ``resize`` makes by its own."""
+    return dict(detect({"1280": rendition(photo)}, DetectParameters()).facts)
+
+
+def rendition(photo: str) -> bytes:
+    """Return the rendition that ``detect`` reads."""
     original = (ROOT / "samples" / photo).read_bytes()
     made = {p.name: p.data for p in resize({ORIGINAL: original}, ResizeParameters()).pictures}
-    return dict(detect({"1280": made["1280"]}, DetectParameters()).facts)
+    return made["1280"]
 
 
 def test_the_table_has_every_sample() -> None:
@@ -202,3 +208,17 @@ def test_noise_costs_no_more_than_a_crowd() -> None:
     found = detect({"1280": save(noise)}, DetectParameters(detectors=("faces",)))
     assert found.facts["detectors"]["faces"]["status"] == "run"
     assert found.timings_ms["faces"] < 20_000
+
+
+def shape(told: Any) -> Any:
+    """Return what JSON values are made of: names and types, of a list its first entry."""
+    if isinstance(told, dict):
+        return {name: shape(value) for name, value in told.items()}
+    return [shape(each) for each in told[:1]] if isinstance(told, list) else type(told)
+
+
+def test_the_example_in_the_api_contract_looks_like_the_real_thing() -> None:
+    real = detect({"1280": rendition("astronaut.jpg")}, DetectParameters(min_label=0.05)).recorded
+    assert shape({**DETECTION, "groups": []}) == shape({**real, "groups": []})
+    (group,) = facts("cat-small.jpg")["groups"]
+    assert shape(DETECTION["groups"]) == [shape(group)]
