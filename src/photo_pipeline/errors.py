@@ -262,7 +262,7 @@ class WithheldError(PermanentError):
 
 
 class HeldError(PermanentError):
-    """Detection has not passed the photo, or a person has rejected it: only its status is served."""
+    """Detection has not passed the photo, or a person has rejected it: only its status is told."""
 
     code = "held"
     http_status = 403

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from photo_pipeline.api.openapi_detection import DETECTION
 from photo_pipeline.api.photos import PhotoPage
 from photo_pipeline.api.presets import PresetDocument, PresetsDocument
 from photo_pipeline.api.queues import Queues, StageQueue, SubscriberQueue
@@ -53,13 +54,7 @@ _RESULTS: Final[dict[str, tuple[tuple[Rendition, ...], dict[str, Any]]]] = {
         {"placeholder": "data:image/webp;base64,UklGRiQAAABXRUJQ"},
     ),
     "watermark": ((_rendition("1280-watermarked", "watermark", 1280, 853, 217_902),), {}),
-    "detect": (
-        (),
-        {
-            "colours": [{"hex": "#2f4858", "share": 0.41}, {"hex": "#f6ae2d", "share": 0.17}],
-            "sharpness": {"variance_of_laplacian": 312.5, "verdict": "sharp"},
-        },
-    ),
+    "detect": ((), DETECTION),
 }
 
 
@@ -209,7 +204,7 @@ PRESETS_OFFERED: Final = PresetsDocument(
             version="3b1c0f6f2a9d",
             description="Four sizes for pages, the two large ones also with a watermark.",
             default=True,
-            stages={"detect": {"rendition": "640", "colours": 5}},
+            stages={"detect": {"rendition": "1280", "colours": 5}},
             gate=Gate.OFF,
             withheld=(),
         )

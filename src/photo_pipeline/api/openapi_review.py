@@ -74,7 +74,8 @@ DECIDE: Final = parts.operation(
     "is served from the answer on; rejected, nothing but its status is. The decision stands when "
     "the photo is processed again, and may be changed at any time.\n\nWho decided and why is in "
     "the timeline. A decision that changes the verdict is told once to whoever listens to "
-    "outcomes, as `photo.approved` or `photo.rejected`; the same decision again changes and tells nothing.",
+    "outcomes, as `photo.approved` or `photo.rejected`; the same decision again changes and tells "
+    "nothing.",
     {
         "200": answer(
             "The status document, with the verdict that stands now.",

@@ -76,6 +76,11 @@ def _windows(width: int) -> NDArray[np.intp]:
 
 
 def _lab(pixels: Pixels) -> Pixels:
+    """Return CIELAB; in float32 and for mean colours, which lie between the 8-bit levels.
+
+    ``lab.py`` converts whole levels in float64, so that palettes are the same everywhere; this
+    runs for every rendition and wants to be quick.
+    """
     linear = _LINEAR[np.rint(pixels.reshape(-1, 3) * np.float32(1023 / 255)).astype(np.intp)]
     xyz = linear @ _TO_XYZ
     curved = np.where(xyz > 216 / 24389, np.cbrt(xyz), xyz * (841 / 108) + 4 / 29)

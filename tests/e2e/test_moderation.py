@@ -1,0 +1,133 @@
+"""A preset with a gate, by real role processes: nothing is public before it has passed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from photo_pipeline.domain.status import EventType
+from support.outcomes import watching_outcomes
+from support.processes import SAMPLES, Fleet, RoleProcess, Space
+
+PHOTO = SAMPLES / "cat-small.jpg"
+PRESETS = """\
+[gated]
+gate = "hold"
+
+[doubting]
+gate = "hold"
+detect = { review = 0.01, block = 1.0 }
+
+[refusing]
+gate = "block"
+detect = { review = 0.01, block = 0.01 }
+"""
+NAMES = ("original", "640", "1280", "640-watermarked")
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    presets = tmp_path / "presets.toml"
+    presets.write_text(PRESETS)
+    return {"PHOTO_PRESETS_FILE": str(presets)}
+
+
+async def _get(fleet: Fleet, api: RoleProcess, path: str) -> tuple[int, Any, str]:
+    async with fleet.http.get(f"{api.url}{path}") as answer:
+        json = "json" in answer.content_type
+        body = await (answer.json() if json else answer.read())
+        return answer.status, body, answer.headers.get("Cache-Control", "")
+
+
+async def _decide(fleet: Fleet, api: RoleProcess, photo_id: str, **body: str) -> tuple[int, Any]:
+    async with fleet.http.post(f"{api.url}/review/{photo_id}", json=body) as answer:
+        return answer.status, await answer.json()
+
+
+async def _closed(fleet: Fleet, api: RoleProcess, photo_id: str, status: int, code: str) -> None:
+    """Nothing but the status is served, and nothing tells where a picture would be."""
+    for name in NAMES:
+        answered, problem, _ = await _get(fleet, api, f"/photos/{photo_id}/{name}")
+        assert (answered, problem["code"]) == (status, code), name
+    document = await fleet.status(api, photo_id)
+    _, listed, _ = await _get(fleet, api, "/photos")
+    summary = next(item for item in listed["items"] if item["id"] == photo_id)
+    for told in (document, summary):
+        assert told["renditions"] == []
+        assert told["placeholder"] is None
+        assert told["links"]["original"] is None
+    assert document["srcset"] == {}
+
+
+async def _open(fleet: Fleet, api: RoleProcess, photo_id: str) -> None:
+    document = await fleet.status(api, photo_id)
+    assert document["placeholder"]
+    for path in (r["url"] for r in document["renditions"]):
+        status, body, cache = await _get(fleet, api, path)
+        assert (status, cache) == (200, "private, no-cache")
+        assert body
+    assert (await _get(fleet, api, f"/photos/{photo_id}/original"))[0] == 200
+
+
+async def test_nothing_is_public_while_detection_is_stopped(
+    fleet: Fleet, environment: dict[str, str]
+) -> None:
+    api = await fleet.start_api("api,resize,watermark", environment=environment)
+    ids = [await fleet.upload(api, PHOTO, preset="gated") for _ in range(3)]
+
+    for photo_id in ids:
+        await fleet.stage_done(api, photo_id, "watermark")
+        await _closed(fleet, api, photo_id, 409, "awaiting_detection")
+        assert (await _decide(fleet, api, photo_id, verdict="approve", by="ada"))[0] == 409
+    assert (await _get(fleet, api, "/review"))[1]["items"] == []
+    await fleet.start("detect", environment=environment)
+    for photo_id in ids:
+        document = await fleet.outcome(api, photo_id)
+        assert (document["status"], document["moderation"]["verdict"]) == ("done", "passed")
+        await _open(fleet, api, photo_id)
+
+
+@pytest.mark.parametrize(
+    ("preset", "verdict"), [("doubting", "review"), ("refusing", "blocked")]
+)
+async def test_a_person_decides_and_may_change_the_decision(
+    fleet: Fleet, space: Space, environment: dict[str, str], preset: str, verdict: str
+) -> None:
+    async with watching_outcomes(space) as watcher:
+        api = await fleet.start_api("api,workers", environment=environment)
+        photo_id = await fleet.upload(api, PHOTO, preset=preset)
+        document = await fleet.outcome(api, photo_id)
+        assert (document["status"], document["moderation"]["verdict"]) == ("done", verdict)
+        await _closed(fleet, api, photo_id, 403, "held")
+        (item,) = (await _get(fleet, api, "/review"))[1]["items"]
+        assert (item["id"], item["moderation"]["verdict"]) == (photo_id, verdict)
+        for path in item["pictures"].values():
+            status, body, cache = await _get(fleet, api, path)
+            assert (status, cache) == (200, "private, no-store")
+            assert body
+        for body in ({}, {"verdict": "approve"}, {"verdict": "maybe", "by": "a"}, {"by": " "}):
+            assert (await _decide(fleet, api, photo_id, **body))[0] == 400
+        words = {"by": "ada", "reason": "a statue"}
+        for _ in range(2):  # saying it again changes nothing
+            status, document = await _decide(fleet, api, photo_id, verdict="approve", **words)
+            assert (status, document["moderation"]["verdict"]) == (200, "approved")
+        entry = document["timeline"][-1]
+        assert (entry["type"], entry["by"], entry["reason"]) == ("photo.approved", *words.values())
+        await _open(fleet, api, photo_id)
+        assert (await _get(fleet, api, "/review"))[1]["items"] == []
+        status, document = await _decide(fleet, api, photo_id, verdict="reject", by="bob")
+        await _closed(fleet, api, photo_id, 403, "held")
+        events = await watcher.told(3)
+    assert [(e.type, e.event_id) for e in events] == [
+        (type_, f"{photo_id}:{document['revision'] - 2 + n}")
+        for n, type_ in enumerate(
+            (EventType.PHOTO_DONE, EventType.PHOTO_APPROVED, EventType.PHOTO_REJECTED)
+        )
+    ]
+    assert [bool(e.photo.renditions) for e in events] == [False, True, False]
+    plain = await fleet.upload(api, PHOTO)
+    await fleet.outcome(api, plain)
+    status, problem = await _decide(fleet, api, plain, verdict="reject", by="bob")
+    assert (status, problem["code"]) == (409, "not_moderated")
+    assert (await _get(fleet, api, f"/review/{plain}/640"))[0] == 409
+    assert (await _decide(fleet, api, "nothing", verdict="reject", by="bob"))[0] == 404
