@@ -237,9 +237,6 @@ async def test_every_query_goes_by_an_index(profiled: tuple[MongoPhotos, Databas
         failed = StageStatus.FAILED
         assert [p async for p in store.waiting("second", failed, EVER)] == []
 
-    async def review() -> None:
-        assert await store.waiting_for_review(None, 5) == []
-
     one = (PhotoStatus.FAILED,)
     queries = {
         "page": (page(), 12),
@@ -253,7 +250,7 @@ async def test_every_query_goes_by_an_index(profiled: tuple[MongoPhotos, Databas
         "revisions": (revisions(), 100),
         "standings": (standings(), 0),  # all from the index
         "begun": (begun(), 60),
-        "review": (review(), 0),
+        "review": (store.waiting_for_review(None, 5), 0),
         "waiting": (waiting(), 60),
     }
     for name, (query, most_documents) in queries.items():

@@ -144,7 +144,7 @@ class Service:
     async def decide(self, *, approve: bool) -> None:
         photo = await self.photos.get(self.photo_id)
         assert photo.moderation is not None
-        now = utc_now()
+        now = max(utc_now(), photo.timeline[-1].at + timedelta(milliseconds=1))
         verdict = decided(photo.moderation, approve=approve, by=ADA, reason="why", at=now)
         change = changes.photo_judged(photo, verdict, at=now)
         result = await self.photos.apply(photo.id, photo.run, change)
@@ -201,7 +201,8 @@ async def test_a_verdict_is_told_whenever_the_api_dies(at: int, *, after: bool) 
     approved = photo.moderation.verdict is Verdict.APPROVED
     assert approved is ((at, after) != (1, False))
     # Repeated at most, with the same id: whoever listens drops repeats.
-    assert set(made.told()) == ({(f"{photo.id}:2", EventType.PHOTO_APPROVED)} if approved else set())
+    expected = {(f"{photo.id}:2", EventType.PHOTO_APPROVED)} if approved else set()
+    assert set(made.told()) == expected
     assert photo.owed_since is None
 
 
@@ -232,11 +233,10 @@ def test_another_run_closes_the_gate_again_but_for_a_person() -> None:
     for verdict, stays in ((Verdict.PASSED, False), (Verdict.APPROVED, True)):
         photo = held(verdict)
         gated = photo.preset.model_copy(update={"gate": Gate.HOLD})
-        change = rerun(
-            photo, preset=gated, pipeline=photo.pipeline, from_stage=None, at=utc_now()
-        )
+        change = rerun(photo, preset=gated, pipeline=photo.pipeline, from_stage=None, at=utc_now())
         expected = verdict if stays else Verdict.PENDING
         assert change.sets["moderation"]["verdict"] == expected
+    photo = held(Verdict.APPROVED)
     ungated = rerun(
         photo, preset=photo.preset, pipeline=photo.pipeline, from_stage=None, at=utc_now()
     )
