@@ -18,7 +18,12 @@ from support.waiting import until
 
 PHOTO = SAMPLES / "cat-small.jpg"
 LARGE = SAMPLES / "dandelion-16mp.jpg"
-PRESETS = '[proof]\nwatermark = { unmarked = "withheld" }\n'
+PRESETS = """
+[proof]
+watermark = { unmarked = "withheld" }
+[gated]
+gate = "hold"
+"""
 NOBODY = "mongodb://127.0.0.1:1/none"
 
 UNPROVOKED = {
@@ -41,7 +46,7 @@ class Case:
 
 FILES = [
     case
-    for path in ("/photos/{done}/original", "/photos/{done}/640")
+    for path in ("/photos/{done}/original", "/photos/{done}/640", "/review/{gated}/original")
     for case in (
         Case(200, path),
         Case(200, path, method="HEAD"),
@@ -52,6 +57,7 @@ FILES = [
     )
 ]
 
+DECIDE = "/review/{gated}"
 RERUN = "/photos/{done}/reprocess"
 
 CASES = [
@@ -60,6 +66,19 @@ CASES = [
     Case(400, "/photos?limit=0"),
     Case(410, "/photos/{deleted}/original"),
     Case(410, "/photos/{deleted}/640"),
+    Case(410, "/review/{deleted}/original"),
+    Case(200, "/review?limit=1"),
+    Case(400, "/review?limit=0"),
+    Case(404, "/review/{gated}/poster"),
+    Case(409, "/review/{done}/original"),
+    Case(409, "/photos/{shut}/original"),
+    Case(200, DECIDE, method="POST", body=b'{"verdict": "reject", "by": "ada"}'),
+    Case(403, "/photos/{gated}/640"),
+    Case(400, DECIDE, method="POST", body=b"{}"),
+    Case(413, DECIDE, method="POST", body=bytes(10_000)),
+    Case(404, "/review/nothing", method="POST", body=b'{"verdict": "reject", "by": "ada"}'),
+    Case(409, "/review/{shut}", method="POST", body=b'{"verdict": "reject", "by": "ada"}'),
+    Case(410, "/review/{deleted}", method="POST", body=b'{"verdict": "reject", "by": "ada"}'),
     Case(202, "/photos/{deleted}", method="DELETE"),
     Case(404, "/photos/nothing", method="DELETE"),
     Case(400, RERUN, method="POST", body=b"[]"),
@@ -132,10 +151,11 @@ async def test_every_answer_that_is_promised_is_given(
     presets = tmp_path / "presets.toml"
     presets.write_text(PRESETS)
     contract.seen.clear()
-    api = await fleet.start_api(
-        "api,workers,reconcile", environment={"PHOTO_MAX_UPLOAD_BYTES": "200000"}
-    )
+    environment = {"PHOTO_MAX_UPLOAD_BYTES": "200000", "PHOTO_PRESETS_FILE": str(presets)}
+    api = await fleet.start_api("api,workers,reconcile", environment=environment)
     ids = {"done": await fleet.upload(api, PHOTO), "failed": await _truncated(fleet, api)}
+    ids["gated"] = await fleet.upload(api, PHOTO, preset="gated")
+    assert (await fleet.outcome(api, ids["gated"]))["moderation"]["verdict"] == "passed"
     gone = await _truncated(fleet, api)
     assert (await fleet.outcome(api, ids["done"]))["status"] == "done"
     assert (await fleet.outcome(api, ids["failed"]))["status"] == "failed"
@@ -151,8 +171,8 @@ async def test_every_answer_that_is_promised_is_given(
     async with fleet.http.ws_connect(f"{api.url}/ws", headers=mine):
         pass
     assert await api.terminate() == 0
-    environment = {"PHOTO_MAX_UPLOAD_BYTES": "200000", "PHOTO_PRESETS_FILE": str(presets)}
     api = await fleet.start_api(environment=environment)
+    ids["shut"] = await fleet.upload(api, PHOTO, preset="gated")
     ids["proof"] = await fleet.upload(api, PHOTO, preset="proof")
     ids["waiting"] = await fleet.upload(api, PHOTO)
     ids["lost"] = await fleet.upload(api, PHOTO)
@@ -207,10 +227,21 @@ async def _without_the_database(fleet: Fleet) -> None:
             return False
 
     await until(listening)
-    paths = ("/status/a", "/photos/a/original", "/photos/a/640", "/ws/a", "/readyz", "/photos")
+    paths = (
+        "/status/a",
+        "/review",
+        "/review/a/640",
+        "/photos/a/original",
+        "/photos/a/640",
+        "/ws/a",
+        "/readyz",
+        "/photos",
+    )
     cases = [Case(503, path) for path in (*paths, "/events/a", "/queues", "/dead", "/dead/a")]
     cases += [Case(503, path, method="POST") for path in ("/dead/replay", "/dead/a/replay")]
     cases += [Case(503, "/dead/a", method="DELETE")]
+    body = b'{"verdict": "reject", "by": "ada"}'
+    cases += [Case(503, "/review/a", method="POST", body=body)]
     cases += [Case(503, "/photos/a", method="DELETE")]
     cases += [Case(503, "/photos/a/reprocess", method="POST")]
     asked = asyncio.gather(*(_ask(fleet, api, case, {}) for case in cases))
