@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from photo_pipeline.domain.changes import Change
+from photo_pipeline.domain.findings import Findings
+from photo_pipeline.domain.likeness import NEAR, hamming
 from photo_pipeline.domain.messages import OutcomeEvent, StatusEvent, WorkMessage
 from photo_pipeline.domain.moderation import WAITING
 from photo_pipeline.domain.photo import Photo, utc_now
 from photo_pipeline.domain.stage import Output, Stage
-from photo_pipeline.domain.status import StageStatus
+from photo_pipeline.domain.status import PhotoStatus, StageStatus
 from photo_pipeline.errors import MissingBlobError, UnknownPhotoError
 from photo_pipeline.storage.blobs import CHUNK_BYTES
 from photo_pipeline.storage.idempotency import LEASE, Reservation
@@ -166,8 +168,32 @@ class FakePhotos:
             if photo.status in selection.statuses
             and (selection.before is None or photo.id < selection.before)
             and selection.stage in (None, photo.position.stage if photo.position else None)
+            and _has(photo.found or Findings(), selection)
         ]
         return found[:limit]
+
+    async def same_upload(self, photo: Photo, limit: int) -> list[Photo]:
+        return [each for each in await self._others(photo) if each.sha256 == photo.sha256][:limit]
+
+    async def alike(self, photo: Photo, limit: int) -> list[Photo]:
+        if photo.found is None or photo.found.hash is None:
+            return []
+        mine, value = set(photo.found.bands), photo.found.hash
+        near = [
+            (hamming(each.found.hash, value), each)
+            for each in await self._others(photo)
+            if each.sha256 != photo.sha256 and each.found is not None and each.found.hash
+            if mine & set(each.found.bands)
+        ]
+        near = sorted((pair for pair in near if pair[0] <= NEAR), key=lambda pair: pair[0])
+        return [each for _, each in near][:limit]
+
+    async def _others(self, photo: Photo) -> list[Photo]:
+        return [
+            each
+            for each in await self._all()
+            if each.id != photo.id and each.status is not PhotoStatus.DELETED
+        ]
 
     async def changed_since(self, since: datetime) -> AsyncIterator[Photo]:
         for photo in sorted(await self._all(), key=lambda photo: photo.updated_at):
@@ -247,6 +273,14 @@ class FakePhotos:
                 return False
             document["owed_since"] = document["position"]["since"] = at
             return True
+
+
+def _has(found: Findings, selection: Selection) -> bool:
+    return (
+        (selection.tag is None or selection.tag in found.tags)
+        and selection.faces in (None, found.faces)
+        and (selection.colour is None or selection.colour in found.colours)
+    )
 
 
 def _walk(document: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:

@@ -13,7 +13,9 @@ from photo_pipeline.api.everything import LISTED
 from photo_pipeline.api.following import next_look
 from photo_pipeline.api.paging import page_cursor, page_headers, page_limit
 from photo_pipeline.api.problems import json_response
+from photo_pipeline.domain.colours import COLOUR_NAMES
 from photo_pipeline.domain.document import status_document
+from photo_pipeline.domain.findings import as_tag
 from photo_pipeline.domain.photo import Photo
 from photo_pipeline.domain.status import TERMINAL, PhotoStatus
 from photo_pipeline.domain.summary import PhotoSummary, summary
@@ -22,6 +24,8 @@ from photo_pipeline.storage.photos import Selection
 
 STOP_CHECK_S: Final = 1.0  # how late a long poll notices that this replica is stopping
 LONGEST_WAIT_S: Final = 60.0  # below the idle timeout of usual proxies
+LONGEST_TAG: Final = 100  # the longest class name of ImageNet has 60 characters
+_FACES: Final = re.compile(r"[0-9]{1,4}")
 _SECONDS: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,9})?")
 
 
@@ -72,7 +76,12 @@ async def get_photos(request: web.Request) -> web.Response:
     """Answer a page of photos, newest first; deleted ones only when asked for by status."""
     limit = page_limit(request)
     selection = Selection(
-        statuses=_statuses(request), stage=_stage(request), before=page_cursor(request)
+        statuses=_statuses(request),
+        stage=_stage(request),
+        before=page_cursor(request),
+        tag=_tag(request),
+        faces=_faces(request),
+        colour=_colour(request),
     )
     found = await request.app[keys.PHOTOS].page(selection, limit + 1)  # one more: is there more?
     shown = found[:limit]
@@ -96,4 +105,28 @@ def _stage(request: web.Request) -> str | None:
     pipeline = request.app[keys.PLANS].pipeline
     if value is not None and value not in pipeline:
         raise InvalidRequestError(f"stage must be one of: {', '.join(pipeline)}")
+    return value
+
+
+def _tag(request: web.Request) -> str | None:
+    value = request.query.get("label")
+    if value is None:
+        return None
+    tag = as_tag(value)
+    if not 1 <= len(tag) <= LONGEST_TAG:
+        raise InvalidRequestError(f"label must be a word or two, at most {LONGEST_TAG} characters")
+    return tag
+
+
+def _faces(request: web.Request) -> int | None:
+    value = request.query.get("faces")
+    if value is not None and not _FACES.fullmatch(value):
+        raise InvalidRequestError("faces must be a number, 0 to 9999")
+    return None if value is None else int(value)
+
+
+def _colour(request: web.Request) -> str | None:
+    value = request.query.get("color")
+    if value is not None and value not in COLOUR_NAMES:
+        raise InvalidRequestError(f"color must be one of: {', '.join(COLOUR_NAMES)}")
     return value

@@ -12,6 +12,7 @@ from photo_pipeline.api.dead_replay import (
     post_replay_group,
 )
 from photo_pipeline.api.docs import docs_routes
+from photo_pipeline.api.duplicates import get_duplicates
 from photo_pipeline.api.health import health_routes
 from photo_pipeline.api.photos import get_photos, get_status
 from photo_pipeline.api.presets import get_presets
@@ -36,6 +37,7 @@ def routes(metrics: Metrics) -> list[web.RouteDef]:
         web.get("/status/{id}", get_status),
         web.get("/photos", get_photos),
         web.get("/photos/{id}/original", get_original),
+        web.get("/photos/{id}/duplicates", get_duplicates),
         # Not what is a call of its own, or that would seem to take GET.
         web.get("/photos/{id}/{rendition:(?!reprocess(?:/|$))[^/]+}", get_rendition),
         web.delete("/photos/{id}", delete_photo),

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from photo_pipeline.domain.findings import Findings
 from photo_pipeline.domain.moderation import Moderation, Verdict, awaiting
 from photo_pipeline.domain.photo import (
+    DETECT,
     Photo,
     PhotoError,
     Position,
@@ -126,6 +128,8 @@ def stage_done(
         # Of the last stage, until the photo's end is recorded: a crash may come between.
         **_position(stage, StageStatus.DONE, at),
     }
+    if stage == DETECT:
+        sets["found"] = Findings.of(facts).model_dump(mode="python")
     if moderation is not None:
         sets["moderation"] = moderation.model_dump(mode="python")
     if next_stage is not None:
@@ -264,6 +268,7 @@ def photo_deleted(photo: Photo, *, at: datetime) -> Change:
             "metadata": {},
             "focal_point": None,
             "moderation": None,
+            "found": None,
             "finished_at": at,
             "position": None,
         },

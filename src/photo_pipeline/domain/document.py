@@ -89,6 +89,7 @@ class LinksDocument(_Document):
 
     self: str
     stream: str
+    duplicates: str
     original: str | None = Field(description="Null where the upload is not served.")
 
 
@@ -130,6 +131,7 @@ def links(photo: Photo) -> LinksDocument:
     return LinksDocument(
         self=f"/status/{photo.id}",
         stream=f"/ws/{photo.id}",
+        duplicates=f"/photos/{photo.id}/duplicates",
         original=None if photo.withholds(ORIGINAL) else f"/photos/{photo.id}/{ORIGINAL}",
     )
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from uuid_utils import uuid7
 
+from photo_pipeline.domain.findings import Findings
 from photo_pipeline.domain.moderation import Moderation
 from photo_pipeline.domain.preset import Preset
 from photo_pipeline.domain.receipt import Receipt
@@ -152,6 +153,7 @@ class Photo(_Facts):
     finished_at: datetime | None = None
     position: Position | None = None
     moderation: Moderation | None = None
+    found: Findings | None = None
     stages: Mapping[str, StageSlot]
     timeline: tuple[TimelineEntry, ...]
     error: PhotoError | None = None

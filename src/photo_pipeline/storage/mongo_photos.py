@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final
 
 import structlog
@@ -10,9 +11,10 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from photo_pipeline.domain.changes import Change
+from photo_pipeline.domain.likeness import NEAR, hamming
 from photo_pipeline.domain.moderation import WAITING
 from photo_pipeline.domain.photo import Photo
-from photo_pipeline.domain.status import StageStatus
+from photo_pipeline.domain.status import PhotoStatus, StageStatus
 from photo_pipeline.errors import UnknownPhotoError
 from photo_pipeline.storage.mongo import Database, Document, create_indexes, translated
 from photo_pipeline.storage.photos import UNENDED, Applied, Selection, Standing, Standings
@@ -26,6 +28,14 @@ _NOT_AT_THEIR_END: Final = (StageStatus.PENDING, StageStatus.RUNNING, StageStatu
 _INDEXES: Final[Sequence[IndexModel]] = (
     IndexModel("owed_since", partialFilterExpression={"owed_since": {"$exists": True}}),
     IndexModel("updated_at"),
+    IndexModel([("sha256", ASCENDING), ("_id", DESCENDING)]),
+    *(
+        IndexModel(
+            [(field, ASCENDING), ("_id", DESCENDING)],
+            partialFilterExpression={field: {"$exists": True}},
+        )
+        for field in ("found.tags", "found.faces", "found.colours", "found.bands")
+    ),
     IndexModel(
         [("moderation.verdict", ASCENDING), ("_id", ASCENDING)],
         partialFilterExpression={"moderation.verdict": {"$exists": True}},
@@ -112,6 +122,12 @@ class MongoPhotos:
             wanted["position.stage"] = selection.stage
         if selection.before is not None:
             wanted["_id"] = {"$lt": selection.before}
+        searched = (
+            ("found.tags", selection.tag),
+            ("found.faces", selection.faces),
+            ("found.colours", selection.colour),
+        )
+        wanted |= {field: value for field, value in searched if value is not None}
         found: list[Photo] = []
         while (missing := limit - len(found)) > 0:
             with translated():
@@ -124,6 +140,38 @@ class MongoPhotos:
             # In the place of those that cannot be read: a short page would look like the last.
             wanted["_id"] = {"$lt": documents[-1]["_id"]}
         return found
+
+    async def same_upload(self, photo: Photo, limit: int) -> list[Photo]:
+        others: Document = {
+            "sha256": photo.sha256,
+            "_id": {"$ne": photo.id},
+            "status": {"$ne": PhotoStatus.DELETED},
+        }
+        with translated():
+            newest = self._collection.find(others).sort("_id", DESCENDING).limit(limit)
+            return list(_readable(await newest.to_list(limit)))
+
+    async def alike(self, photo: Photo, limit: int) -> list[Photo]:
+        if photo.found is None or photo.found.hash is None or not photo.found.bands:
+            return []
+        sharing: Document = {
+            "found.bands": {"$in": list(photo.found.bands)},
+            "_id": {"$ne": photo.id},
+            "sha256": {"$ne": photo.sha256},
+        }
+        near: list[tuple[int, str]] = []
+        with translated():
+            # Only the hashes first: of those who share a part, few are near.
+            async for other in self._collection.find(sharing, {"found.hash": True}):
+                bits = hamming(other["found"]["hash"], photo.found.hash)
+                if bits <= NEAR:
+                    near.append((bits, other["_id"]))
+            near.sort(key=itemgetter(1), reverse=True)
+            near.sort(key=itemgetter(0))
+            ids = [photo_id for _, photo_id in near[:limit]]
+            documents = await self._collection.find({"_id": {"$in": ids}}).to_list(limit)
+        by_id = {other.id: other for other in _readable(documents)}
+        return [by_id[photo_id] for photo_id in ids if photo_id in by_id]
 
     async def changed_since(self, since: datetime) -> AsyncIterator[Photo]:
         with translated():

@@ -20,11 +20,17 @@ class Applied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which photos to list: in one of *statuses*, at *stage* if given, older than *before*."""
+    """Which photos to list: in one of *statuses*, at *stage* if given, older than *before*.
+
+    And of what detection has found: with the *tag*, exactly so many *faces*, the *colour*.
+    """
 
     statuses: tuple[PhotoStatus, ...]
     stage: str | None = None
     before: str | None = None
+    tag: str | None = None
+    faces: int | None = None
+    colour: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,15 @@ class Photos(Protocol):
 
     async def page(self, selection: Selection, limit: int) -> list[Photo]:
         """Return at most *limit* photos, newest first."""
+
+    async def same_upload(self, photo: Photo, limit: int) -> list[Photo]:
+        """Return at most *limit* others with the same SHA-256, newest first; no deleted ones."""
+
+    async def alike(self, photo: Photo, limit: int) -> list[Photo]:
+        """Return at most *limit* others whose hash is near and whose upload is another one.
+
+        The nearest first; of equally near ones the newest. No deleted ones.
+        """
 
     def changed_since(self, since: datetime) -> AsyncIterator[Photo]:
         """Yield the photos whose last change is at *since* or later, in the order of it."""
