@@ -64,6 +64,11 @@ CASES = [
     *FILES,
     Case(200, "/photos?limit=1"),
     Case(400, "/photos?limit=0"),
+    Case(200, "/photos?label=cat&faces=0&color=grey"),
+    Case(400, "/photos?color=colourful"),
+    Case(200, "/photos/{done}/duplicates"),
+    Case(404, "/photos/nothing/duplicates"),
+    Case(410, "/photos/{deleted}/duplicates"),
     Case(410, "/photos/{deleted}/original"),
     Case(410, "/photos/{deleted}/640"),
     Case(410, "/review/{deleted}/original"),
@@ -229,6 +234,7 @@ async def _without_the_database(fleet: Fleet) -> None:
     await until(listening)
     paths = (
         "/status/a",
+        "/photos/a/duplicates",
         "/review",
         "/review/a/640",
         "/photos/a/original",

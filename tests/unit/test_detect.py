@@ -246,7 +246,8 @@ def test_the_dct_hash_tells_frequencies_above_their_median() -> None:
 @pytest.mark.parametrize("seed", range(200))
 def test_near_hashes_share_a_band(seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311  # not for secrets
-    value = chance.getrandbits(64)
+    while not bands(f"{(value := chance.getrandbits(64)):016x}"):
+        pass
     near = value
     for bit in chance.sample(range(64), NEAR):
         near ^= 1 << bit
@@ -256,10 +257,18 @@ def test_near_hashes_share_a_band(seed: int) -> None:
 
 
 def test_bands_hold_every_bit_once() -> None:
-    assert len(bands("0" * 16)) == len(bands("f" * 16)) == NEAR + 1
+    value = 0x0123456789ABCDEF
+    assert len(bands(f"{value:016x}")) == NEAR + 1
     for bit in range(64):
-        changed = set(bands(f"{1 << bit:016x}")) - set(bands("0" * 16))
+        changed = set(bands(f"{value ^ 1 << bit:016x}")) - set(bands(f"{value:016x}"))
         assert len(changed) == 1, bit
+
+
+def test_a_hash_that_says_nothing_is_near_to_none() -> None:
+    few, telling = (1 << NEAR) - 1, (1 << NEAR + 1) - 1
+    for value in (0, few, few ^ (1 << 64) - 1):
+        assert bands(f"{value:016x}") == ()
+    assert bands(f"{telling:016x}")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 3), (640, 1), (1, 640), (5, 2)])

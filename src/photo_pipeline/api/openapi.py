@@ -12,7 +12,7 @@ from photo_pipeline.api import openapi_parts as parts
 from photo_pipeline.api.middleware import REQUEST_ID
 from photo_pipeline.api.openapi_actions import DELETE, REPROCESS
 from photo_pipeline.api.openapi_bytes import ORIGINAL, RENDITION, REVIEWED
-from photo_pipeline.api.openapi_list import LIST
+from photo_pipeline.api.openapi_list import DUPLICATES, LIST
 from photo_pipeline.api.openapi_parts import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND
 from photo_pipeline.api.openapi_presets import PRESETS
 from photo_pipeline.api.openapi_probes import HEALTHZ, METRICS, READYZ
@@ -27,6 +27,7 @@ _PATHS: Final[Paths] = {
     "/status/{id}": PathItem(get=STATUS),
     "/photos": PathItem(get=LIST),
     "/photos/{id}": PathItem(delete=DELETE),
+    "/photos/{id}/duplicates": PathItem(get=DUPLICATES),
     "/photos/{id}/original": PathItem(get=ORIGINAL),
     "/photos/{id}/{rendition}": PathItem(get=RENDITION),
     "/photos/{id}/reprocess": PathItem(post=REPROCESS),

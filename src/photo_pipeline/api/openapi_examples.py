@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from photo_pipeline.api.duplicates import Duplicates, NearDuplicate
 from photo_pipeline.api.openapi_detection import DETECTION
 from photo_pipeline.api.photos import PhotoPage
 from photo_pipeline.api.presets import PresetDocument, PresetsDocument
@@ -171,6 +172,21 @@ QUEUES_SEEN: Final = Queues(
     subscribers=[
         SubscriberQueue(
             subscriber="monitor", queue="processed_images.monitor", ready=0, dead=0, consumers=1
+        )
+    ],
+).model_dump(mode="json")
+
+_OTHER: Final = "01890a5d-ac96-774b-bcce-b302099a8057"
+DUPLICATES_FOUND: Final = Duplicates(
+    id=PHOTO_ID,
+    exact=[],
+    near=[
+        NearDuplicate(
+            id=_OTHER,
+            filename="harbour-small.webp",
+            created_at=_at(0),
+            links=links(_PHOTO.model_copy(update={"id": _OTHER})),
+            distance=1,
         )
     ],
 ).model_dump(mode="json")

@@ -4,13 +4,13 @@ from itertools import pairwise
 from typing import Final
 
 HASH_BITS: Final = 64
-NEAR: Final = 5
+NEAR: Final = 6
 """Bits in which two pictures of the same thing may differ: smaller, in another format or with a
-little more light, a picture differs in 0 to 4. The hash of another picture differs in 32 on
-average, and in 5 or fewer once in 2 million million times."""
+little more light, a picture differs in 0 to 6. The hash of another picture differs in 32 on
+average, and by chance in 6 or fewer once in 200 thousand million times."""
 BANDS: Final = NEAR + 1
-"""Into so many parts a hash is cut: among 6 parts 5 differences leave one that is equal. With 10
-or 11 bits to a part, a photo shares one with 4 others in 1000."""
+"""Into so many parts a hash is cut: among 7 parts 6 differences leave one that is equal. With 9 or
+10 bits to a part, a photo shares one with 12 others in 1000."""
 
 
 def hamming(one: str, other: str) -> int:
