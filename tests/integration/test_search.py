@@ -42,17 +42,18 @@ def facts(value: str = BLANK, **more: Any) -> dict[str, Any]:
     return {"perceptual_hash": {"algorithm": "dhash64", "value": value}, **more}
 
 
-CAT = {
+CAT: dict[str, Any] = {
     "labels": [{"name": "Egyptian cat, tabby", "score": 0.5}],
     "groups": [{"name": "cat", "score": 0.9}],
     "faces": [],
     "colours": [{"hex": "#000000", "share": 1.0, "name": "black"}],
 }
-COUPLE = {
+COUPLE: dict[str, Any] = {
     "faces": [{"box": [0, 0, 0.1, 0.1]}] * 2,
     "objects": [{"label": "Person", "score": 0.9}, {"label": "cat", "score": 0.9}],
     "colours": [
-        {"hex": c, "share": 0.5, "name": n} for c, n in (("#fff", "white"), ("#00f", "blue"))
+        {"hex": "#ffffff", "share": 0.5, "name": "white"},
+        {"hex": "#0000ff", "share": 0.5, "name": "blue"},
     ],
 }
 
@@ -128,7 +129,7 @@ async def test_near_ones_are_found_among_many_by_an_index(settings: Settings) ->
         store = MongoPhotos(database)
         await store.ensure_indexes()
         example = await detected(store, facts(flipped(0), **COUPLE))
-        document = await database["photos"].find_one({"_id": example.id})
+        document = await database["photos"].find_one({"_id": example.id}) or {}
         others = [
             Findings.of(facts(f"{chance.getrandbits(64):016x}")).model_dump() for _ in range(MANY)
         ]
