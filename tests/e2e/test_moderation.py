@@ -1,8 +1,10 @@
 """A preset with a gate, by real role processes: nothing is public before it has passed."""
 
+import os
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from photo_pipeline.domain.status import EventType
@@ -140,3 +142,46 @@ async def test_a_person_decides_and_may_change_the_decision(
     assert (status, problem["code"]) == (409, "not_moderated")
     assert (await _get(fleet, api, f"/review/{plain}/640"))[0] == 409
     assert (await _decide(fleet, api, "nothing", verdict="reject", by="bob"))[0] == 404
+
+
+NOT_INSTALLED = """\
+import sys
+
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "onnxruntime":
+            raise ModuleNotFoundError(name)
+
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+async def test_without_the_models_all_but_gated_photos_are_processed(
+    fleet: Fleet, space: Space, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(NOT_INSTALLED)
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    api = await fleet.start_api("api,workers", environment=environment)
+    form = aiohttp.FormData()
+    form.add_field("preset", "gated")
+    form.add_field("file", PHOTO.read_bytes(), filename=PHOTO.name)
+    async with fleet.http.post(f"{api.url}/upload/", data=form) as answer:
+        problem = await answer.json()
+        assert (answer.status, problem["code"]) == (503, "detection_unavailable")
+        assert "pip install 'photo-pipeline[detect]'" in problem["detail"]
+        assert int(answer.headers["Retry-After"]) > 0
+    assert (await _get(fleet, api, "/photos"))[1]["items"] == []
+    assert space.files() == []
+    photo_id = await fleet.upload(api, PHOTO)
+    document = await fleet.outcome(api, photo_id)
+    assert document["status"] == "done", document["error"]
+    assert "unsafe" not in document["detection"]
+    report = document["detection"]["detectors"]["unsafe"]
+    assert (report["status"], bool(report["reason"])) == ("not_run", True)
+    async with fleet.http.post(
+        f"{api.url}/photos/{photo_id}/reprocess", json={"preset": "gated"}
+    ) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (503, "detection_unavailable")

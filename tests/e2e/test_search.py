@@ -43,10 +43,10 @@ async def test_photos_are_found_and_told_apart(fleet: Fleet, tmp_path: Path) -> 
     again = await fleet.upload(api, CAT)
     small = await fleet.upload(api, _smaller(CAT, tmp_path))
     astronaut, coffee = await fleet.upload(api, ASTRONAUT), await fleet.upload(api, COFFEE)
-    for photo_id in (early, again, small, astronaut, coffee):
-        document = await fleet.outcome(api, photo_id)
-        assert document["status"] == "done", document["error"]
-    told = await _json(fleet, api, document["links"]["duplicates"])
+    ids = (early, again, small, astronaut, coffee)
+    documents = [await fleet.outcome(api, photo_id) for photo_id in ids]
+    assert [document["status"] for document in documents] == ["done"] * len(ids)
+    told = await _json(fleet, api, documents[-1]["links"]["duplicates"])
     assert (told["exact"], told["near"]) == ([], [])
     told = await _json(fleet, api, f"/photos/{early}/duplicates")
     assert [each["id"] for each in told["exact"]] == [again]
