@@ -14,7 +14,7 @@ from photo_pipeline.domain.planning import Plans
 from photo_pipeline.domain.preset import make_presets
 from photo_pipeline.domain.rerun import rerun
 from photo_pipeline.domain.stage import ORIGINAL, PLACEHOLDER
-from photo_pipeline.domain.status import EventType, PhotoStatus
+from photo_pipeline.domain.status import EventType, PhotoStatus, StageStatus
 from photo_pipeline.domain.summary import summary
 from photo_pipeline.errors import DetectionUnavailableError, InvalidPresetError
 from photo_pipeline.metrics import Metrics
@@ -227,6 +227,19 @@ async def test_of_two_decisions_about_the_same_verdict_one_comes_first() -> None
         verdict = decided(photo.moderation, approve=approve, by=ADA, reason=None, at=utc_now())
         change = changes.photo_judged(photo, verdict, at=utc_now())
         assert (await made.photos.apply(photo.id, photo.run, change)).applied is applied
+
+
+@pytest.mark.parametrize("gate_before", [None, Moderation(gate=Gate.HOLD, verdict=Verdict.PASSED)])
+def test_a_run_behind_detection_goes_by_what_that_has_found(
+    gate_before: Moderation | None,
+) -> None:
+    photo = make_photo(("detect", "late"), status=PhotoStatus.DONE, moderation=gate_before)
+    done = {"status": StageStatus.DONE, "facts": looked("ok")}
+    slots = {**photo.stages, "detect": photo.stages["detect"].model_copy(update=done)}
+    photo = photo.model_copy(update={"stages": slots})
+    gated = photo.preset.model_copy(update={"gate": Gate.HOLD})
+    change = rerun(photo, preset=gated, pipeline=photo.pipeline, from_stage="late", at=utc_now())
+    assert change.sets["moderation"]["verdict"] == Verdict.PASSED
 
 
 def test_another_run_closes_the_gate_again_but_for_a_person() -> None:

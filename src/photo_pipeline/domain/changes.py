@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from photo_pipeline.domain.findings import Findings
-from photo_pipeline.domain.moderation import Moderation, Verdict, awaiting
+from photo_pipeline.domain.moderation import Moderation, Verdict, awaiting, judged
 from photo_pipeline.domain.photo import (
     DETECT,
     Photo,
@@ -114,7 +114,7 @@ def stage_done(
 ) -> Change:
     """Record the stage's results; the next stage waits from this moment on.
 
-    *moderation* is the verdict, if the results say anything of that.
+    *moderation* is the verdict so far, to which detection adds its word.
     """
     slot = f"stages.{stage}"
     sets: dict[str, Any] = {
@@ -130,8 +130,8 @@ def stage_done(
     }
     if stage == DETECT:
         sets["found"] = Findings.of(facts).model_dump(mode="python")
-    if moderation is not None:
-        sets["moderation"] = moderation.model_dump(mode="python")
+        if moderation is not None:
+            sets["moderation"] = judged(moderation, facts, at).model_dump(mode="python")
     if next_stage is not None:
         sets |= _position(next_stage, StageStatus.PENDING, at)
         sets[f"stages.{next_stage}.queued_at"] = at
@@ -225,6 +225,8 @@ def photo_requeued(
     waiting = {name: _waiting_again(photo.stages.get(name)) for name in pipeline[first:]}
     waiting[from_stage] = waiting[from_stage].model_copy(update={"queued_at": at})
     moderation = awaiting(preset.gate, photo.moderation)
+    if moderation is not None and DETECT in before:  # it does not look again
+        moderation = judged(moderation, before[DETECT].facts, at)
     return Change(
         photo_status=PhotoStatus.QUEUED,
         sets={

@@ -19,7 +19,6 @@ from photo_pipeline.broker.publisher import Publisher
 from photo_pipeline.domain import changes
 from photo_pipeline.domain.formats import FORMATS
 from photo_pipeline.domain.messages import WorkMessage
-from photo_pipeline.domain.moderation import judged
 from photo_pipeline.domain.photo import Photo, Rendition, utc_now
 from photo_pipeline.domain.stage import Output, Parameters, Picture, Stage
 from photo_pipeline.domain.status import PhotoStatus, StageStatus
@@ -201,8 +200,6 @@ class StageConsumer:
 
     async def _record(self, job: Job, photo: Photo, results: _Results) -> Photo:
         remaining = job.message.remaining
-        at = utc_now()
-        judging = self.stage.judge(self._typed_parameters(photo)) is not None
         done = await self.recorder.apply(
             job,
             changes.stage_done(
@@ -211,14 +208,10 @@ class StageConsumer:
                 renditions=results.renditions,
                 facts=results.facts,
                 next_stage=remaining[0] if remaining else None,
-                moderation=(
-                    judged(photo.moderation, results.facts, at)
-                    if photo.moderation is not None and judging
-                    else None
-                ),
+                moderation=photo.moderation,
                 attempt=job.message.attempt,
                 worker=self.worker,
-                at=at,
+                at=utc_now(),
             ),
         )
         return done.photo
