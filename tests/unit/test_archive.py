@@ -9,6 +9,7 @@ from prometheus_client import generate_latest
 
 from photo_pipeline.domain.changes import photo_failed
 from photo_pipeline.domain.messages import outcome_event
+from photo_pipeline.domain.moderation import Gate, Moderation, Verdict
 from photo_pipeline.domain.photo import PhotoError, StageError, utc_now
 from photo_pipeline.domain.preset import Preset
 from photo_pipeline.domain.status import PhotoStatus
@@ -142,6 +143,28 @@ async def test_what_is_not_served_is_archived_all_the_same(
         f"{entry}/renditions/640.jpg": RENDITIONS["640"],
         f"{entry}/renditions/320.jpg": RENDITIONS["320"],
     }
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status", "kept"),
+    [
+        (Verdict.PASSED, PhotoStatus.DONE, True),
+        (Verdict.APPROVED, PhotoStatus.DONE, True),
+        (Verdict.REVIEW, PhotoStatus.DONE, False),
+        (Verdict.REJECTED, PhotoStatus.DONE, False),
+        (Verdict.PENDING, PhotoStatus.FAILED, True),  # no later event would tell of it
+    ],
+)
+async def test_a_held_photo_is_copied_once_it_is_released(
+    service: Service, archive: FakeBlobs, verdict: Verdict, status: PhotoStatus, *, kept: bool
+) -> None:
+    photo, _ = await service.finish()
+    moderation = Moderation(gate=Gate.HOLD, verdict=verdict)
+    photo = photo.model_copy(update={"moderation": moderation, "status": status})
+    await service.photos.become(photo)
+    await service.subscriber()(outcome_event(photo))
+    assert bool(archive.data) is kept
+    assert (f"{folder(photo)}/outcome-0002/renditions/640.jpg" in archive.data) is kept
 
 
 async def test_a_deleted_photo_is_not_copied(service: Service, archive: FakeBlobs) -> None:

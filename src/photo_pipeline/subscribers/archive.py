@@ -147,8 +147,9 @@ def _gone(event: OutcomeEvent, photo: Photo) -> str | None:
     if photo.status is PhotoStatus.DELETED:
         return "deleted"
     told_of = event.photo.moderation
-    if photo.held or (told_of is not None and not told_of.released):
-        return "held"  # once it is approved, an event tells of that
+    closed = photo.held or (told_of is not None and not told_of.released)
+    if closed and photo.status is PhotoStatus.DONE:
+        return "held"  # once it is approved, an event tells of that; of a failed one none would
     told = {(r.name, r.sha256) for r in event.photo.renditions}
     stored = {(r.name, r.sha256) for r in photo.renditions}
     if photo.revision > event.revision and not told <= stored:
