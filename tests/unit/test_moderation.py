@@ -68,7 +68,10 @@ def test_a_person_has_the_last_word() -> None:
     assert (again.verdict, again.by, again.at, again.band) == (Verdict.REJECTED, ADA, now, "ok")
     assert awaiting(Gate.BLOCK, rejected) == rejected.model_copy(update={"gate": Gate.BLOCK})
     assert awaiting(Gate.HOLD, doubted) == Moderation(gate=Gate.HOLD)
-    assert awaiting(Gate.OFF, rejected) is None
+    # A preset without a gate is no way around a person's rejection.
+    assert awaiting(Gate.OFF, rejected) == rejected.model_copy(update={"gate": Gate.OFF})
+    approved = decided(doubted, approve=True, by=ADA, reason=None, at=now)
+    assert awaiting(Gate.OFF, approved) is awaiting(Gate.OFF, doubted) is None
 
 
 STAGES = {"detect": detect.STAGE}

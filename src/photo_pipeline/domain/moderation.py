@@ -67,12 +67,14 @@ class Moderation(BaseModel):
 def awaiting(gate: Gate, before: Moderation | None = None) -> Moderation | None:
     """Return how moderation of a run begins; None without a gate.
 
-    What a person has said of the photo *before* stands.
+    What a person has said of the photo *before* stands: a preset without a gate is no way around
+    a rejection.
     """
+    if before is not None and before.verdict in BY_A_PERSON:
+        kept = before.model_copy(update={"gate": gate})
+        return None if gate is Gate.OFF and kept.released else kept
     if gate is Gate.OFF:
         return None
-    if before is not None and before.verdict in BY_A_PERSON:
-        return before.model_copy(update={"gate": gate})
     return Moderation(gate=gate)
 
 
