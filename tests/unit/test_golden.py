@@ -71,8 +71,8 @@ def test_size_orientation_and_colours_are_as_they_should_be(name: str) -> None:
     assert (output.facts["width"], output.facts["height"]) == image.size
     grid = reference["grid"]
     found = cells(image, (grid[0], grid[1]))
-    wanted = np.frombuffer(bytes.fromhex(reference["cells"]), np.uint8)
-    wanted = wanted.reshape(grid[1], grid[0], 3)
+    codes = np.frombuffer(bytes.fromhex(reference["cells"]), np.uint8)
+    wanted = codes.reshape(grid[1], grid[0], 3)
     difference = float(ciede2000(lab(found), lab(wanted)).mean())
     structure = ssim(found.mean(axis=2), wanted.mean(axis=2))
     assert difference < MAX_DIFFERENCE, f"{difference:.2f}, SSIM {structure:.4f}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from photo_pipeline.inference.boxes import Boxes
 from photo_pipeline.inference.session import Array
@@ -37,7 +38,7 @@ class Objects(NamedTuple):
 
     boxes: Boxes
     scores: Array
-    classes: Array
+    classes: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ def _cells(side: int, strides: Sequence[int]) -> Array:
 
 
 def _best(boxes: Array, scores: Array) -> Objects:
-    return Objects(boxes, scores.max(1), scores.argmax(1))
+    return Objects(boxes, scores.max(1), scores.argmax(1).astype(np.int64))
 
 
 def _from_centres(boxes: Array, side: int) -> Boxes:
@@ -141,7 +142,7 @@ def _yolox(outputs: Sequence[Array], side: int, _: int) -> Objects:
 
 def _yolov10(outputs: Sequence[Array], side: int, classes: int) -> Objects:
     rows = outputs[0][0]
-    boxes, numbers = rows[:, :SIDES], np.rint(rows[:, 5]).astype(int)
+    boxes, numbers = rows[:, :SIDES], np.rint(rows[:, 5]).astype(np.int64)
     if len(boxes) and boxes.max() <= LARGEST_FRACTION:
         boxes = boxes * np.float32(side)
     known = (numbers >= 0) & (numbers < classes)  # a row without an object may say -1
