@@ -24,9 +24,10 @@ test: $(VENV)/.dev servers browser check ## Set up, then linters, types, layers 
 # A file's tests share servers, so files stay whole, and begin in the order of the folders.
 SIDE_BY_SIDE := --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder
 
-bench: $(VENV)/.bench ## Measure the stages against plain Pillow and libvips
+bench: $(VENV)/.bench servers ## Measure the stages against plain Pillow and libvips, the system against its floor
 	@mkdir -p $(DATA)
 	$(BIN)/python tests/bench/stages.py --json $(DATA)/bench-stages.json
+	$(BIN)/python tests/bench/system.py --json $(DATA)/bench-system.json
 
 check: $(VENV)/.dev ## Linters, types and layers only
 	$(BIN)/ruff check
